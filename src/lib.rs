@@ -1,0 +1,22 @@
+//! Portcullis: an emergency connectivity kill switch for Linux hosts and gateways.
+//!
+//! An authorised operator declares an emergency; the daemon cuts exactly the connectivity that a written policy names,
+//! through rtnetlink, keeps the lifelines, ends by the deadline with nobody present, puts the kernel's network state
+//! back exactly and proves it with an empty diff, and keeps a tamper-evident audit log.
+//!
+//! # The map
+//!
+//! | room | what it is | may import |
+//! |---|---|---|
+//! | [`model`] | nouns: names, objects, snapshot, policy, cut, plan, emergency, audit record | nothing of ours |
+//!
+//! # Invariants
+//!
+//! - `model` and `planning` read no clock, no file, no socket, and know neither tokio nor tracing.
+//! - Netlink sockets are opened only in `kernel`, and in `drill` to build scratch links.
+//! - Nothing in the kernel changes before the audit record and the journal are durable; a restore waits for neither.
+//! - There is no network listener: the only socket is a Unix socket.
+//!
+//! `tests/architecture.rs` holds the import rule and names file and line where it is broken.
+
+pub mod model;

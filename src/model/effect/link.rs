@@ -1,0 +1,218 @@
+//! Links: what going down takes and coming up brings (`addrconf_ifdown()`, `fib_sync_down_dev()`, `nexthop_flush_dev()`).
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::super::object::{Address, Family, Link, Route, Volatile};
+use super::address::{SCOPE_HOST, SCOPE_LINK, connect_v4, connect_v6, multicast_v6};
+use super::{Outcome, Snapshot, errno, is_on, nexthop, route};
+
+/// IFA_PROTO, and IFAPROT_KERNEL_LL.
+const ATTRIBUTE_PROTOCOL: u16 = 11;
+const PROTOCOL_LINK_LOCAL: u8 = 3;
+/// IPV6_MIN_MTU: below it a link has no IPv6.
+const MTU_MIN_V6: u32 = 1280;
+
+/// Creates an ifb, which begins down; other kinds are not ours to make.
+pub(super) fn add(state: &mut Snapshot, link: &Link) -> Result<Outcome, i32> {
+    if state.link_named(&link.name).is_some() || state.link(link.index).is_some() {
+        return Ok(Outcome::AlreadySo);
+    }
+    if link.kind.as_deref() != Some("ifb") {
+        return Err(errno::EOPNOTSUPP);
+    }
+    let at = state.links.partition_point(|l| l.index < link.index);
+    let new = Link {
+        up: false,
+        ..link.clone()
+    };
+    state.links.insert(at, new);
+    Ok(Outcome::Applied)
+}
+
+/// Deletes a link with all that hangs on it.
+pub(super) fn delete(state: &mut Snapshot, link: &Link) -> Result<Outcome, i32> {
+    let Some(found) = state.link(link.index).cloned() else {
+        return Ok(Outcome::AlreadySo);
+    };
+    if found.is_loopback() {
+        return Err(errno::EOPNOTSUPP);
+    }
+    if found.up {
+        take_down(state, found.index);
+    }
+    state.routes.retain(|r| !r.links().any(|l| l == found.index));
+    state.addresses.retain(|a| a.link != found.index);
+    state.neighbours.retain(|n| n.link != found.index);
+    super::control::delete_link(state, found.index);
+    state.links.retain(|l| l.index != found.index);
+    Ok(Outcome::Applied)
+}
+
+/// Sets IFLA_GROUP.
+pub(super) fn regroup(state: &mut Snapshot, index: u32, group: u32) -> Result<Outcome, i32> {
+    let link = link_mut(state, index)?;
+    if link.group == group {
+        return Ok(Outcome::AlreadySo);
+    }
+    link.group = group;
+    Ok(Outcome::Applied)
+}
+
+/// Takes IFF_UP away.
+pub(super) fn down(state: &mut Snapshot, index: u32) -> Result<Outcome, i32> {
+    if !link_mut(state, index)?.up {
+        return Ok(Outcome::AlreadySo);
+    }
+    take_down(state, index);
+    Ok(Outcome::Applied)
+}
+
+fn take_down(state: &mut Snapshot, index: u32) {
+    if let Ok(link) = link_mut(state, index) {
+        link.up = false;
+    }
+    let dead: Vec<u32> = state
+        .nexthops
+        .iter()
+        .filter(|n| n.link == Some(index))
+        .map(|n| n.id)
+        .collect();
+    for id in dead {
+        nexthop::remove(state, id);
+    }
+    let down: Vec<u32> = state.links.iter().filter(|l| !l.up).map(|l| l.index).collect();
+    state.routes.retain(|r| outlives(r, index, &down));
+    drop_addresses_v6(state, index);
+    forget_mtu_v6(state, index);
+    state.neighbours.retain(|n| n.link != index);
+    for vlan in vlans(state, index, Stands::Up) {
+        take_down(state, vlan);
+    }
+}
+
+/// What a router advertised is forgotten: the IPv6 MTU is the link's again.
+fn forget_mtu_v6(state: &mut Snapshot, index: u32) {
+    let Some(link) = state.link(index) else {
+        return;
+    };
+    let name = sysctl_name(link, "mtu");
+    let value = link.mtu.to_string();
+    if let Some(sysctl) = state.sysctls.iter_mut().find(|s| s.name == name) {
+        sysctl.value = value;
+    }
+}
+
+fn sysctl_name(link: &Link, key: &str) -> String {
+    format!("net.ipv6.conf.{}.{key}", link.name.to_string().replace('.', "/"))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    Up,
+    Down,
+}
+
+/// The VLANs on a link, which the kernel closes and opens with it (`vlan_device_event()`).
+fn vlans(state: &Snapshot, index: u32, stands: Stands) -> Vec<u32> {
+    let on_it = |l: &&Link| l.kind.as_deref() == Some("vlan") && l.lower == Some(index);
+    let so = |l: &&Link| l.up == (stands == Stands::Up);
+    state.links.iter().filter(on_it).filter(so).map(|l| l.index).collect()
+}
+
+/// Whether a route stays when the link goes down: IPv4 routes of scope host, and multipath with a leg that lives.
+fn outlives(route: &Route, index: u32, down: &[u32]) -> bool {
+    let over = route.links().any(|l| l == index);
+    let of_host = route.family == Family::V4 && route.scope == SCOPE_HOST;
+    let living_leg = route.hops.iter().any(|h| !down.contains(&h.link));
+    !over || of_host || living_leg
+}
+
+/// Only addresses without a lifetime survive, and only under `keep_addr_on_down`; never link-local ones.
+fn drop_addresses_v6(state: &mut Snapshot, index: u32) {
+    let name = state.link(index).map(|l| l.name.to_string()).unwrap_or_default();
+    let keeps = is_on(state, "ipv6", &name, "keep_addr_on_down");
+    let survives = |a: &Address| keeps && a.permanent && !is_local(a.own());
+    state
+        .addresses
+        .retain(|a| (a.link, a.family) != (index, Family::V6) || survives(a));
+    for address in &mut state.addresses {
+        if (address.link, address.family) == (index, Family::V6) {
+            address.tentative = Volatile(true);
+        }
+    }
+}
+
+/// `addr_is_local()`: link-local or loopback.
+fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(a) => a.is_loopback() || a.is_unicast_link_local(),
+    }
+}
+
+/// Sets IFF_UP: connected routes come back behind their equals, and so does the link-local address.
+pub(super) fn up(state: &mut Snapshot, index: u32) -> Result<Outcome, i32> {
+    let link = link_mut(state, index)?;
+    if link.up {
+        return Ok(Outcome::AlreadySo);
+    }
+    link.up = true;
+    let link = link.clone();
+    let of_link: Vec<Address> = state.addresses.iter().filter(|a| a.link == index).cloned().collect();
+    for address in of_link.iter().filter(|a| a.family == Family::V4) {
+        connect_v4(state, address, true);
+    }
+    let name = link.name.to_string();
+    let without_v6 = link.mtu < MTU_MIN_V6 || is_on(state, "ipv6", &name, "disable_ipv6");
+    if !without_v6 && !link.is_loopback() {
+        bring_v6(state, &link, &of_link)?;
+    }
+    for vlan in vlans(state, index, Stands::Down) {
+        up(state, vlan).map(|_| ())?;
+    }
+    Ok(Outcome::Applied)
+}
+
+/// `addrconf_permanent_addr()` and `addrconf_dev_config()`.
+fn bring_v6(state: &mut Snapshot, link: &Link, of_link: &[Address]) -> Result<(), i32> {
+    for address in of_link.iter().filter(|a| a.family == Family::V6) {
+        connect_v6(state, address);
+    }
+    route::append(state, multicast_v6(link.index));
+    match link_local(state, link) {
+        Some(own) => super::address::add(state, &own).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+/// The link-local address that `addrconf_dev_config()` makes of a hardware address of six bytes (RFC 4291 appendix A).
+fn link_local(state: &Snapshot, link: &Link) -> Option<Address> {
+    let mode = format!(
+        "net.ipv6.conf.{}.addr_gen_mode",
+        link.name.to_string().replace('.', "/")
+    );
+    let other_mode = state.sysctls.iter().any(|s| s.name == mode && s.value != "0");
+    let [a, b, c, d, e, f] = link.mac.as_slice().try_into().ok()?;
+    let low = [a ^ 0x02, b, c, 0xff, 0xfe, d, e, f];
+    let mut bytes = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes[8..].copy_from_slice(&low);
+    (!other_mode).then(|| Address {
+        family: Family::V6,
+        link: link.index,
+        prefix_length: 64,
+        scope: SCOPE_LINK,
+        flags: Address::FLAG_PERMANENT,
+        tentative: Volatile(true),
+        local: None,
+        address: IpAddr::V6(Ipv6Addr::from(bytes)),
+        broadcast: None,
+        label: None,
+        lifetime: Volatile(None),
+        permanent: true,
+        extra: [(ATTRIBUTE_PROTOCOL, vec![PROTOCOL_LINK_LOCAL])].into(),
+    })
+}
+
+fn link_mut(state: &mut Snapshot, index: u32) -> Result<&mut Link, i32> {
+    state.links.iter_mut().find(|l| l.index == index).ok_or(errno::ENODEV)
+}

@@ -1,0 +1,26 @@
+//! The nouns. Plain data and total functions: no clock, no input or output, no tokio, no tracing.
+
+pub mod chain;
+pub mod change;
+pub mod cut;
+pub mod diff;
+pub mod effect;
+pub mod emergency;
+pub mod epoch;
+pub mod export;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod ledger;
+pub mod merkle;
+pub mod names;
+pub mod note;
+pub mod object;
+pub mod plan;
+pub mod policy;
+pub mod policy_file;
+pub mod proposal;
+pub mod receipt;
+pub mod record;
+pub mod segment;
+pub mod snapshot;
+pub mod text;

@@ -1,0 +1,75 @@
+//! The proof after a restore: what is back, and a name for all that is not.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::names::Digest;
+use super::snapshot::{Difference, Object};
+
+/// What a restore left behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use]
+pub struct Receipt {
+    /// Digest of the snapshot that the host should be in: the baseline without what the remaining cuts hold.
+    pub baseline: Digest,
+    /// Digest of the snapshot that was read back.
+    pub after: Digest,
+    /// What is wrong and ours to put right. Empty after a good end.
+    pub residues: Vec<Difference>,
+    /// What others changed meanwhile, outside the cut. It is kept.
+    pub foreign: Vec<Difference>,
+    /// What could not be put back because others changed what it needs or where it stands.
+    pub conflicts: Vec<Conflict>,
+    /// What the kernel lets nobody recreate, and the plan said so; it is back by meaning.
+    pub not_recreated: Vec<Difference>,
+}
+
+impl Receipt {
+    /// Whether nothing of ours is left and everything that was held is back, or somebody else's doing and named.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.residues.is_empty()
+    }
+}
+
+/// An object that a restore leaves alone, though the baseline has it otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// As the baseline has it.
+    pub object: Object,
+    /// Why it is left alone.
+    pub why: Clash,
+}
+
+/// Why a restore leaves an object alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clash {
+    /// Somebody else changed it meanwhile; theirs is kept.
+    ChangedByOthers {
+        /// As it is now.
+        now: Object,
+    },
+    /// The link that it belongs to is gone, or another link has its index.
+    LinkGone {
+        /// The index.
+        index: u32,
+    },
+    /// The kernel would refuse it, because somebody took away what it needs.
+    NeedsWhatIsGone {
+        /// The positive errno that the kernel would give.
+        errno: i32,
+    },
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.object)?;
+        match &self.why {
+            Clash::ChangedByOthers { now } => write!(f, "changed by others, kept as {now}"),
+            Clash::LinkGone { index } => write!(f, "link {index} is gone"),
+            Clash::NeedsWhatIsGone { errno } => write!(f, "needs what others removed (errno {errno})"),
+        }
+    }
+}
