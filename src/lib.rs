@@ -9,6 +9,7 @@
 //! | room | what it is | may import |
 //! |---|---|---|
 //! | [`model`] | nouns: names, objects, snapshot, policy, cut, plan, emergency, audit record | nothing of ours |
+//! | [`planning`] | verbs, pure: policy and snapshot to plan; three-way restore; an independent check of any plan | `model` |
 //!
 //! # Invariants
 //!
@@ -20,3 +21,4 @@
 //! `tests/architecture.rs` holds the import rule and names file and line where it is broken.
 
 pub mod model;
+pub mod planning;

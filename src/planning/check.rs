@@ -1,0 +1,129 @@
+//! A second opinion on any plan: every state that it passes through is asked whether the lifelines' packets still pass,
+//! and the last one whether what the cuts forbid is dropped.
+//!
+//! It shares no code with what makes plans. It has its own idea of a packet, of a walk through filters, rules and
+//! tables, and of what a lifeline needs, so that a mistake must be made twice to go unseen. A probe that did not pass in
+//! the start state (no route to the peer) is not the plan's fault.
+//!
+//! # What it does not look at
+//!
+//! - Forbidden packets are samples of TCP and UDP from and to an address that no lifeline names: it finds holes, it
+//!   does not prove that there are none.
+//! - Filters of others are taken to let everything pass, and rules with selectors that it does not know not to match.
+//! - Multipath routes are judged by their first leg that is up; marks are 0, and users are root.
+
+mod packet;
+mod probes;
+#[cfg(test)]
+mod tests;
+mod walker;
+
+use crate::model::change::Change;
+use crate::model::cut::Cut;
+use crate::model::effect;
+use crate::model::plan::Step;
+use crate::model::snapshot::{Object, Snapshot};
+
+use probes::Probe;
+use walker::Walker;
+
+/// Why a plan must not be carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsafe {
+    /// A lifeline would drop.
+    #[error("step {step} ({summary}) would drop lifeline {lifeline} with `{change}`: {packet} no longer passes")]
+    DropsLifeline {
+        /// The step, counted from 1.
+        step: usize,
+        /// What the step is for.
+        summary: String,
+        /// The change, as a command.
+        change: String,
+        /// The lifeline.
+        lifeline: String,
+        /// Which of its packets.
+        packet: String,
+    },
+    /// The kernel would refuse a change.
+    #[error("step {step} ({summary}) cannot be carried out: the kernel would refuse `{change}` with errno {errno}")]
+    Refused {
+        /// The step, counted from 1.
+        step: usize,
+        /// What the step is for.
+        summary: String,
+        /// The change, as a command.
+        change: String,
+        /// The positive errno.
+        errno: i32,
+    },
+    /// The cut has a hole.
+    #[error("the plan leaves a hole in the cut of {policy}: {packet} still passes")]
+    LeavesHole {
+        /// The cut's policy.
+        policy: String,
+        /// Which packet.
+        packet: String,
+    },
+}
+
+/// Walks through the plan, change by change, from `start` to the state in which `cuts` are in force.
+///
+/// # Errors
+/// At the first change that drops a lifeline or that the kernel would refuse; at the end, if a cut has a hole.
+pub fn check(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut]) -> Result<(), Unsafe> {
+    let mut state = start.clone();
+    let mut walker = Walker::new(&state);
+    let mut probes = probes::of_lifelines(&walker, cuts);
+    probes.retain(|p| p.passes(&walker));
+    for (at, step) in plan_steps.iter().enumerate() {
+        for change in &step.changes {
+            let tables = walker.tables();
+            if let Err(errno) = effect::apply(&mut state, change) {
+                return Err(Unsafe::Refused {
+                    step: at + 1,
+                    summary: step.summary.clone(),
+                    change: change.to_string(),
+                    errno,
+                });
+            }
+            walker = match touches_tables(change) {
+                true => Walker::new(&state),
+                false => Walker::with(&state, tables),
+            };
+            if let Some(probe) = probes.iter().find(|p| !p.passes(&walker)) {
+                return Err(dropped(probe, at, step, change));
+            }
+        }
+    }
+    probes::of_cuts(&walker, cuts)
+        .into_iter()
+        .try_for_each(|hole| match hole.probe.passes(&walker) {
+            true => Err(Unsafe::LeavesHole {
+                policy: hole.policy,
+                packet: hole.probe.packet,
+            }),
+            false => Ok(()),
+        })
+}
+
+fn dropped(probe: &Probe, at: usize, step: &Step, change: &Change) -> Unsafe {
+    Unsafe::DropsLifeline {
+        step: at + 1,
+        summary: step.summary.clone(),
+        change: change.to_string(),
+        lifeline: probe.whose.clone(),
+        packet: probe.packet.clone(),
+    }
+}
+
+/// Whether a change may alter what a table answers, not only which table is asked.
+fn touches_tables(change: &Change) -> bool {
+    match change {
+        Change::Add(object) | Change::Delete(object) => match object {
+            Object::Link(_) | Object::Address(_) | Object::Nexthop(_) | Object::Route(_) => true,
+            Object::Rule(_) | Object::Neighbour(_) | Object::Qdisc(_) | Object::Filter(_) | Object::Sysctl(_) => false,
+        },
+        Change::SetLink { .. } => true,
+        Change::SetSysctl(_) => false,
+    }
+}

@@ -1,0 +1,243 @@
+//! A walk of a packet through a state: filters of the link, rules in order, longest prefix in a table.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use ipnet::IpNet;
+
+use super::packet::Packet;
+use crate::model::object::{Attach, Family, FilterEntries, Link, Qdisc, Route, Rule, RuleAction, U32Match, Verdict};
+use crate::model::snapshot::Snapshot;
+
+/// ETH_P_ALL.
+const ETHERTYPE_ALL: u16 = 0x0003;
+
+/// A direction on a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Ingress,
+    Egress,
+}
+
+/// Where a packet comes from, as rules see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// This host: the input interface is loopback.
+    Here,
+    /// In over a link.
+    Link(u32),
+}
+
+/// Where a lookup leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// To this host, or to a group or broadcast address that it listens to.
+    Local,
+    /// Out over this link, to this next hop (none: the destination itself).
+    Out(u32, Option<IpAddr>),
+    /// Nowhere.
+    Dropped,
+}
+
+/// The routes that compete with nothing better: by family and table, by prefix length, by prefix.
+pub(super) type Tables = Rc<BTreeMap<(Family, u32), BTreeMap<u8, BTreeMap<IpNet, Route>>>>;
+
+/// One state, ready for questions.
+#[derive(Debug)]
+pub(super) struct Walker {
+    state: Snapshot,
+    tables: Tables,
+}
+
+impl Walker {
+    pub fn new(state: &Snapshot) -> Self {
+        let mut tables: BTreeMap<_, BTreeMap<u8, BTreeMap<IpNet, Route>>> = BTreeMap::new();
+        for route in &state.routes {
+            if route.tos != 0 || route.source.is_some_and(|s| s.prefix_len() > 0) {
+                continue;
+            }
+            let net = route.destination.trunc();
+            let of_table = tables.entry((route.family, route.table)).or_default();
+            let best = of_table.entry(net.prefix_len()).or_default().entry(net);
+            best.and_modify(|b| {
+                if route.metric < b.metric {
+                    *b = route.clone();
+                }
+            })
+            .or_insert_with(|| route.clone());
+        }
+        Self::with(state, Rc::new(tables))
+    }
+
+    /// The same with tables that are known already.
+    pub fn with(state: &Snapshot, tables: Tables) -> Self {
+        let state = Snapshot {
+            routes: Vec::new(),
+            ..light(state)
+        };
+        Self { state, tables }
+    }
+
+    pub fn tables(&self) -> Tables {
+        Rc::clone(&self.tables)
+    }
+
+    pub fn state(&self) -> &Snapshot {
+        &self.state
+    }
+
+    fn up(&self, index: u32) -> bool {
+        self.state.link(index).is_some_and(|l| l.up)
+    }
+
+    /// Whether a frame passes the filters of a link that is up.
+    pub fn passes(&self, index: u32, side: Side, packet: &Packet) -> bool {
+        self.up(index) && !self.filtered(index, side, packet)
+    }
+
+    fn filtered(&self, index: u32, side: Side, packet: &Packet) -> bool {
+        let mut on_link = self.state.qdiscs.iter().filter(|q| q.link == index);
+        let Some(qdisc) = on_link.find(|q| q.parent == Qdisc::CLSACT_PARENT) else {
+            return false;
+        };
+        let place = match (side, qdisc.ingress_block, qdisc.egress_block) {
+            (Side::Ingress, Some(block), _) | (Side::Egress, _, Some(block)) => Attach::Block(block),
+            (Side::Ingress, None, _) => Attach::Ingress(index),
+            (Side::Egress, _, None) => Attach::Egress(index),
+        };
+        let mut here: Vec<_> = self
+            .state
+            .filters
+            .iter()
+            .filter(|f| f.attach == place && f.chain == 0)
+            .collect();
+        here.sort_by_key(|f| f.preference);
+        let bytes = packet.bytes();
+        let seen = here
+            .iter()
+            .filter(|f| [ETHERTYPE_ALL, packet.ethertype()].contains(&f.protocol));
+        let verdict = seen.filter_map(|f| match &f.entries {
+            FilterEntries::U32(rows) => rows.iter().find(|(all, _)| all.iter().all(|m| compares(m, &bytes))),
+            FilterEntries::Foreign(_) => None,
+        });
+        verdict.map(|(_, v)| *v).next().is_some_and(|v| v != Verdict::Pass)
+    }
+
+    /// Asks the rules in order.
+    pub fn lookup(&self, packet: &Packet, from: From) -> Fate {
+        let rules: Vec<&Rule> = self.state.rules_of(packet.family()).collect();
+        let mut at = 0;
+        while let Some(rule) = rules.get(at) {
+            at += 1;
+            if self.selects(rule, packet, from) == rule.invert {
+                continue;
+            }
+            match rule.action {
+                RuleAction::Lookup(table) => match self.in_table(table, packet, rule) {
+                    Some(fate) => return fate,
+                    None => continue,
+                },
+                RuleAction::Goto(target) => {
+                    at = rules.iter().position(|r| r.preference >= target).unwrap_or(rules.len());
+                }
+                RuleAction::Nop | RuleAction::Other(_) => {}
+                RuleAction::Blackhole | RuleAction::Unreachable | RuleAction::Prohibit => return Fate::Dropped,
+            }
+        }
+        Fate::Dropped
+    }
+
+    fn selects(&self, rule: &Rule, packet: &Packet, from: From) -> bool {
+        let input = match from {
+            From::Here => self.state.links.iter().find(|l| l.is_loopback()),
+            From::Link(index) => self.state.link(index),
+        };
+        let named = |l: &Link| rule.iif.as_ref() == Some(&l.name);
+        let within = |net: Option<IpNet>, ip: IpAddr| net.is_none_or(|n| n.prefix_len() == 0 || n.contains(&ip));
+        let port = |range: Option<(u16, u16)>, port: Option<u16>| match (range, port) {
+            (None, _) => true,
+            (Some((first, last)), Some(port)) => (first..=last).contains(&port),
+            (Some(_), None) => false,
+        };
+        let ports = packet.ports();
+        within(rule.source, packet.source)
+            && within(rule.destination, packet.destination)
+            && (rule.iif.is_none() || input.is_some_and(named))
+            && rule.oif.is_none()
+            && rule.mark.is_none_or(|(value, _)| value == 0)
+            && rule.uid_range.is_none_or(|(first, _)| first == 0)
+            && rule.ip_protocol.is_none_or(|p| packet.protocol() == Some(p))
+            && port(rule.source_ports, ports.map(|p| p.0))
+            && port(rule.destination_ports, ports.map(|p| p.1))
+            && rule.tos == 0
+            && rule.extra.is_empty()
+    }
+
+    /// The table's answer to a rule; none if there is none, and the next rule is asked.
+    fn in_table(&self, table: u32, packet: &Packet, rule: &Rule) -> Option<Fate> {
+        let lengths = self.tables.get(&(packet.family(), table))?;
+        let route = lengths.iter().rev().find_map(|(length, nets)| {
+            let net = IpNet::new(packet.destination, *length).ok()?.trunc();
+            nets.get(&net).filter(|r| self.is_alive(r))
+        })?;
+        let short = rule
+            .suppress_prefix_length
+            .is_some_and(|l| u32::from(route.destination.prefix_len()) <= l);
+        let way = self.first_way(route);
+        let group = way.and_then(|(link, _)| self.state.link(link)).map(|l| l.group);
+        if short || (rule.suppress_group.is_some() && rule.suppress_group == group) {
+            return None;
+        }
+        match route.kind {
+            Route::THROW => None,
+            Route::BLACKHOLE | Route::UNREACHABLE | Route::PROHIBIT => Some(Fate::Dropped),
+            Route::UNICAST => Some(way.map_or(Fate::Dropped, |(link, gateway)| Fate::Out(link, gateway))),
+            _ => Some(Fate::Local),
+        }
+    }
+
+    /// A route whose links are all down is flushed or dead.
+    fn is_alive(&self, route: &Route) -> bool {
+        let without_link = route.links().next().is_none() && route.nexthop.is_none();
+        without_link || route.kind == Route::LOCAL || self.first_way(route).is_some()
+    }
+
+    fn first_way(&self, route: &Route) -> Option<(u32, Option<IpAddr>)> {
+        self.ways(route).into_iter().find(|(link, _)| self.up(*link))
+    }
+
+    fn ways(&self, route: &Route) -> Vec<(u32, Option<IpAddr>)> {
+        let find = |id: u32| self.state.nexthops.iter().find(|n| n.id == id);
+        if let Some(nexthop) = route.nexthop.and_then(find) {
+            let members = nexthop.group.iter().filter_map(|(id, _)| find(*id));
+            let all = std::iter::once(nexthop).chain(members);
+            return all.filter_map(|n| Some((n.link?, n.gateway))).collect();
+        }
+        let own = route.link.map(|l| (l, route.gateway));
+        own.into_iter()
+            .chain(route.hops.iter().map(|h| (h.link, h.gateway)))
+            .collect()
+    }
+}
+
+/// Everything but routes, which are in the tables.
+fn light(state: &Snapshot) -> Snapshot {
+    Snapshot {
+        links: state.links.clone(),
+        addresses: state.addresses.clone(),
+        nexthops: state.nexthops.clone(),
+        rules: state.rules.clone(),
+        qdiscs: state.qdiscs.clone(),
+        filters: state.filters.clone(),
+        ..Snapshot::default()
+    }
+}
+
+fn compares(wanted: &U32Match, bytes: &[u8]) -> bool {
+    let word = usize::try_from(wanted.offset)
+        .ok()
+        .and_then(|at| bytes.get(at..at.checked_add(4)?));
+    let word = word.and_then(|w| w.try_into().ok()).map(u32::from_be_bytes);
+    word.is_some_and(|w| w & wanted.mask == wanted.value & wanted.mask)
+}

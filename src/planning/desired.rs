@@ -1,0 +1,141 @@
+//! What the kernel must hold while cuts are in force: the union of what they cut, the union of what they keep.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::ours::{is_local_rule, is_our_rule, looks_up_local};
+use super::refusal::Refusal;
+use super::resolve::widen;
+use super::routes::{self, Taken};
+use super::{gate, seal};
+use crate::model::cut::Cut;
+use crate::model::names::InterfaceName;
+use crate::model::object::{Family, Link, Route, Rule};
+use crate::model::policy::Method;
+use crate::model::snapshot::{Object, Snapshot, route_key};
+
+/// What the kernel must hold, and must not hold, while cuts are in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// What must be there: our ifb, qdiscs, filters, rules and null routes; and the kernel's `local` rules, where no cut
+    /// holds them.
+    pub present: Vec<Object>,
+    /// What must not be there: the `local` rules that our own stand in for, and the withdrawn routes.
+    pub absent: Vec<Object>,
+    /// Routes of the baseline that stand beside a withdrawn one, in the same place, and are not withdrawn.
+    pub spared: Vec<Route>,
+    /// Links that are administratively down.
+    pub down: BTreeSet<u32>,
+    /// The group of each link of the baseline. Only a move into a group of ours or out of one is ever made.
+    pub groups: BTreeMap<u32, u32>,
+    /// Rules of the baseline that look the `local` table up beside the kernel's own.
+    pub local_twins: Vec<Rule>,
+    /// The name of each link of the baseline, which rules name their links by.
+    pub names: BTreeMap<u32, InterfaceName>,
+}
+
+impl Desired {
+    /// The same by the names that the links have now: a rule stops matching when its link is renamed
+    /// (`detach_rules()` in `net/core/fib_rules.c`).
+    pub(super) fn with_names_of(&self, now: &Snapshot) -> Cow<'_, Self> {
+        let differs = |link: &Link| self.names.get(&link.index).is_some_and(|name| *name != link.name);
+        if !now.links.iter().any(differs) {
+            return Cow::Borrowed(self);
+        }
+        let renamed = |old: &InterfaceName| {
+            let (index, _) = self.names.iter().find(|(_, name)| *name == old)?;
+            now.link(*index).map(|link| link.name.clone())
+        };
+        let mut desired = self.clone();
+        for object in &mut desired.present {
+            if let Object::Rule(rule) = object
+                && is_our_rule(rule)
+                && let Some(name) = rule.iif.as_ref().and_then(renamed)
+            {
+                rule.iif = Some(name);
+            }
+        }
+        Cow::Owned(desired)
+    }
+}
+
+fn local_twins(baseline: &Snapshot) -> Vec<Rule> {
+    let twin = |r: &&Rule| looks_up_local(r) && !is_our_rule(r) && !is_local_rule(r);
+    baseline.rules.iter().filter(twin).cloned().collect()
+}
+
+/// What the kernel must hold while these cuts are in force on a host that goes back to `baseline`.
+///
+/// Without cuts it is what brings a host back from additive methods: nothing of ours, the `local` rules and the link
+/// groups of the baseline. Withdrawn routes and links that were up are the restore's.
+///
+/// # Errors
+/// If a cut cannot be laid on this host, two cuts contradict each other, or a lifeline would be lost.
+pub fn desired(baseline: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
+    let taken = taken(baseline, cuts)?;
+    if !taken.is_nothing() {
+        let lifelines: Vec<_> = cuts.iter().flat_map(|c| c.lifelines.clone()).collect();
+        routes::keep_lifelines(baseline, &taken, &lifelines)?;
+    }
+    let spared = spared(baseline, &taken.withdrawn);
+    let mut desired = Desired {
+        spared,
+        local_twins: local_twins(baseline),
+        present: gate::objects(baseline, cuts)?,
+        absent: taken.withdrawn.into_iter().map(Object::Route).collect(),
+        down: taken.down,
+        groups: baseline.links.iter().map(|l| (l.index, l.group)).collect(),
+        names: baseline.links.iter().map(|l| (l.index, l.name.clone())).collect(),
+    };
+    desired
+        .present
+        .extend(routes::null_routes(cuts)?.into_iter().map(Object::Route));
+    for family in Family::BOTH {
+        let seal = seal::seal(baseline, cuts, family, routes::null(cuts, family))?;
+        desired.present.extend(seal.rules.into_iter().map(Object::Rule));
+        desired.groups.extend(seal.groups);
+        match seal.moved {
+            Some(local) => desired.absent.push(Object::Rule(local)),
+            None => {
+                let local = baseline.rules_of(family).find(|r| is_local_rule(r));
+                desired.present.extend(local.cloned().map(Object::Rule));
+            }
+        }
+    }
+    Ok(desired)
+}
+
+fn spared(baseline: &Snapshot, withdrawn: &[Route]) -> Vec<Route> {
+    let places: BTreeSet<_> = withdrawn.iter().map(route_key).collect();
+    if places.is_empty() {
+        return Vec::new();
+    }
+    let beside = baseline.routes.iter().filter(|r| places.contains(&route_key(r)));
+    beside.filter(|r| !withdrawn.contains(r)).cloned().collect()
+}
+
+fn taken(baseline: &Snapshot, cuts: &[Cut]) -> Result<Taken, Refusal> {
+    let mut taken = Taken::default();
+    for cut in cuts {
+        let links = cut.methods.contains(&Method::Link);
+        if !cut.zones.is_empty() && (links || routes::withdraws(cut)) {
+            let method = if links { "link" } else { "routes" };
+            return Err(Refusal::ZonesNeedSeal { method });
+        }
+        if links {
+            taken.down.extend(widen(cut, baseline).links.keys());
+        }
+        if routes::withdraws(cut) {
+            let new: Vec<Route> = cut
+                .withdrawn
+                .iter()
+                .filter(|r| !taken.withdrawn.contains(r))
+                .cloned()
+                .collect();
+            taken.withdrawn.extend(new);
+        }
+    }
+    Ok(taken)
+}

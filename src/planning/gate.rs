@@ -1,0 +1,359 @@
+//! What gate holds: our ifb, `clsact` with shared blocks on the links of the scope, lifeline filters, and one drop a
+//! block. A link that already carries somebody's `clsact` gets our filters on its own sides, in front of theirs.
+//!
+//! A shared block cannot tell its links apart: all gated links share lifelines and families.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Refusal;
+use super::flow::{self, Course};
+use super::ours::{EGRESS_BLOCK, IFB_INDEX, IFB_NAME, INGRESS_BLOCK, ifb, is_our_filter, is_our_link, is_our_qdisc};
+use super::resolve::widen;
+use super::rows::{self, Row};
+use crate::model::cut::{Cut, Reach};
+use crate::model::names::InterfaceName;
+use crate::model::object::{Attach, Family, Filter, FilterEntries, Qdisc, Verdict};
+use crate::model::policy::{Direction, Method};
+use crate::model::snapshot::{Object, Snapshot};
+
+/// ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_ALL (`include/uapi/linux/if_ether.h`).
+pub const ARP: u16 = 0x0806;
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+const ALL: u16 = 0x0003;
+/// u32 numbers the entries of a hash bucket from 0x800 to 0xfff (`gen_new_kid()` in `net/sched/cls_u32.c`).
+const ROWS_MAX: usize = 2048;
+/// ARP, IPv4, IPv6 and the drop each need a preference, because one `tcf_proto` holds one ethertype.
+const PREFERENCES_NEEDED: u16 = 4;
+
+/// The preferences of our filters at one place.
+#[derive(Clone, Copy, Debug)]
+struct Preferences {
+    arp: u16,
+    v4: u16,
+    v6: u16,
+    drop: u16,
+}
+
+const USUAL: Preferences = Preferences {
+    arp: 10,
+    v4: 12,
+    v6: 14,
+    drop: 100,
+};
+
+/// The sides of a link that a cut needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sides {
+    ingress: bool,
+    egress: bool,
+}
+
+/// Whether gate holds anything for this cut: a cut of forwarded traffic alone is left to seal.
+pub fn gates(cut: &Cut) -> bool {
+    cut.methods.contains(&Method::Gate) && cut.zones.is_empty() && sides(cut) != Sides::default()
+}
+
+fn sides(cut: &Cut) -> Sides {
+    Sides {
+        ingress: cut.directions.contains(&Direction::In),
+        egress: cut.directions.contains(&Direction::Out),
+    }
+}
+
+/// The objects that gate wants present for these cuts.
+///
+/// # Errors
+/// If gate cannot cut what is asked, two cuts disagree on a shared block, or a foreign qdisc is in the way.
+pub fn objects(baseline: &Snapshot, cuts: &[Cut]) -> Result<Vec<Object>, Refusal> {
+    for cut in cuts.iter().filter(|c| c.methods.contains(&Method::Gate)) {
+        can_tell(cut)?;
+    }
+    let gated: Vec<Cut> = cuts.iter().filter(|c| gates(c)).map(|c| widen(c, baseline)).collect();
+    let Some(first) = gated.first() else {
+        return Ok(Vec::new());
+    };
+    check_name(baseline)?;
+    if let Some(other) = gated.iter().find(|c| c.families != first.families) {
+        return Err(conflict(
+            other,
+            "gate's shared blocks drop the same families on all links".to_owned(),
+        ));
+    }
+    let links = links(&gated)?;
+    let layout = Layout {
+        baseline,
+        passes: passes(cuts, &first.families)?,
+        drops: drop_protocol(&first.families),
+    };
+    layout.objects(&links)
+}
+
+fn conflict(cut: &Cut, what: String) -> Refusal {
+    Refusal::Conflict {
+        policy: cut.policy.to_string(),
+        what,
+    }
+}
+
+fn check_name(baseline: &Snapshot) -> Result<(), Refusal> {
+    let takes = |l: &&crate::model::object::Link| l.index == IFB_INDEX || l.name.as_bytes() == IFB_NAME;
+    let taken = baseline.links.iter().filter(takes).find(|l| !is_our_link(l));
+    taken.map_or(Ok(()), |link| {
+        Err(Refusal::NameTaken {
+            link: link.name.clone(),
+        })
+    })
+}
+
+/// Gate sees both ends of what is forwarded as packets of a link, so it stops forwarded traffic only with the rest.
+fn can_tell(cut: &Cut) -> Result<(), Refusal> {
+    if cut.methods.contains(&Method::Seal) {
+        return Ok(());
+    }
+    if !cut.zones.is_empty() {
+        return Err(Refusal::ZonesNeedSeal { method: "gate" });
+    }
+    let has = |d| cut.directions.contains(&d);
+    let both = has(Direction::In) && has(Direction::Out);
+    let either = has(Direction::In) || has(Direction::Out);
+    let enough = match cut.reach {
+        Reach::WholeHost => either,
+        Reach::Links => both,
+    };
+    if has(Direction::Forward) && !enough {
+        let words = cut.directions.iter().map(|d| direction(*d)).collect::<Vec<_>>();
+        return Err(Refusal::GateCannotTell {
+            directions: words.join(" and "),
+        });
+    }
+    Ok(())
+}
+
+/// The policy's word for a direction.
+pub fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+        Direction::Forward => "forward",
+    }
+}
+
+fn links(gated: &[Cut]) -> Result<BTreeMap<u32, (InterfaceName, Sides)>, Refusal> {
+    let mut links: BTreeMap<u32, (InterfaceName, Sides)> = BTreeMap::new();
+    for cut in gated {
+        for (index, name) in &cut.links {
+            match links.get(index) {
+                Some((_, there)) if *there != sides(cut) => {
+                    let what =
+                        format!("another cut gates other directions of {name}, and its blocks cannot be changed");
+                    return Err(conflict(cut, what));
+                }
+                Some(_) => {}
+                None => {
+                    links.insert(*index, (name.clone(), sides(cut)));
+                }
+            }
+        }
+    }
+    Ok(links)
+}
+
+fn drop_protocol(families: &BTreeSet<Family>) -> u16 {
+    match (families.contains(&Family::V4), families.contains(&Family::V6)) {
+        (true, false) => IPV4,
+        (false, true) => IPV6,
+        (true, true) | (false, false) => ALL,
+    }
+}
+
+/// What passes on one side.
+#[derive(Clone, Debug, Default)]
+struct Passes {
+    arp: Vec<Row>,
+    v4: Vec<Row>,
+    v6: Vec<Row>,
+}
+
+/// What passes on the ingress side, and on the egress side.
+fn passes(cuts: &[Cut], families: &BTreeSet<Family>) -> Result<[Passes; 2], Refusal> {
+    let ingress = side(cuts, families, Course::Arrives)?;
+    let egress = side(cuts, families, Course::Leaves)?;
+    Ok([ingress, egress])
+}
+
+fn side(cuts: &[Cut], families: &BTreeSet<Family>, course: Course) -> Result<Passes, Refusal> {
+    let mut passes = Passes::default();
+    if families.contains(&Family::V4) {
+        let v4 = flow_rows(cuts, Family::V4, course);
+        // ARP is no IPv4: where only IPv4 is dropped it passes without a filter.
+        if !v4.is_empty() && families.contains(&Family::V6) {
+            passes.arp.push((rows::everything(), Verdict::Pass));
+        }
+        passes.v4 = limited(v4)?;
+    }
+    if families.contains(&Family::V6) {
+        let mut v6 = flow_rows(cuts, Family::V6, course);
+        if !v6.is_empty() {
+            v6.extend(rows::neighbour_discovery());
+        }
+        if cuts.iter().any(|c| c.keep.router_advertisements) {
+            v6.extend(rows::router_discovery());
+        }
+        passes.v6 = limited(v6)?;
+    }
+    Ok(passes)
+}
+
+fn flow_rows(cuts: &[Cut], family: Family, course: Course) -> Vec<Row> {
+    let flows = flow::flows(cuts, family);
+    let here = flows
+        .iter()
+        .filter(|f| f.course == course || f.course == Course::Passes);
+    let mut all: Vec<Row> = here.flat_map(rows::of_flow).collect();
+    if flow::keeps_any(cuts, family) {
+        all.push(rows::path_mtu(family));
+    }
+    all
+}
+
+fn limited(mut rows: Vec<Row>) -> Result<Vec<Row>, Refusal> {
+    rows.sort();
+    rows.dedup();
+    if rows.len() > ROWS_MAX {
+        return Err(Refusal::TooMany {
+            what: "filter rows for lifelines",
+            count: rows.len(),
+            limit: ROWS_MAX,
+        });
+    }
+    Ok(rows)
+}
+
+struct Layout<'a> {
+    baseline: &'a Snapshot,
+    passes: [Passes; 2],
+    drops: u16,
+}
+
+impl Layout<'_> {
+    fn objects(&self, links: &BTreeMap<u32, (InterfaceName, Sides)>) -> Result<Vec<Object>, Refusal> {
+        let mut objects = vec![Object::Link(ifb())];
+        let mut places = BTreeMap::new();
+        for (index, (name, sides)) in links {
+            match foreign_qdisc(self.baseline, *index) {
+                None => {
+                    objects.push(Object::Qdisc(clsact(*index, *sides)));
+                    places.extend(sides.ingress.then_some((Attach::Block(INGRESS_BLOCK), USUAL)));
+                    places.extend(sides.egress.then_some((Attach::Block(EGRESS_BLOCK), USUAL)));
+                }
+                Some(qdisc) => {
+                    check_foreign(qdisc, name)?;
+                    for attach in private(*index, *sides) {
+                        places.insert(attach, self.in_front(attach, name)?);
+                    }
+                }
+            }
+        }
+        for (attach, preferences) in places {
+            objects.extend(self.filters(attach, preferences).map(Object::Filter));
+        }
+        Ok(objects)
+    }
+
+    fn filters(&self, attach: Attach, at: Preferences) -> impl Iterator<Item = Filter> + '_ {
+        let passes = &self.passes[usize::from(is_egress(attach))];
+        let drop = vec![(rows::everything(), Verdict::DropInto(IFB_INDEX))];
+        let wanted = [
+            (at.arp, ARP, passes.arp.clone()),
+            (at.v4, IPV4, passes.v4.clone()),
+            (at.v6, IPV6, passes.v6.clone()),
+            (at.drop, self.drops, drop),
+        ];
+        let some = wanted.into_iter().filter(|(_, _, rows)| !rows.is_empty());
+        some.map(move |(preference, protocol, rows)| Filter {
+            attach,
+            preference,
+            protocol,
+            chain: 0,
+            kind: "u32".to_owned(),
+            entries: FilterEntries::U32(rows),
+        })
+    }
+
+    /// The usual preferences, or the last ones below the lowest foreign one.
+    fn in_front(&self, attach: Attach, link: &InterfaceName) -> Result<Preferences, Refusal> {
+        let foreign = self
+            .baseline
+            .filters
+            .iter()
+            .filter(|f| f.attach == attach && !is_our_filter(f));
+        let Some(lowest) = foreign.map(|f| f.preference).min() else {
+            return Ok(USUAL);
+        };
+        if lowest > USUAL.drop {
+            return Ok(USUAL);
+        }
+        if lowest <= PREFERENCES_NEEDED {
+            return Err(Refusal::NoRoomForFilters {
+                link: link.clone(),
+                lowest,
+                needed: PREFERENCES_NEEDED,
+            });
+        }
+        let arp = lowest - PREFERENCES_NEEDED;
+        Ok(Preferences {
+            arp,
+            v4: arp + 1,
+            v6: arp + 2,
+            drop: arp + 3,
+        })
+    }
+}
+
+fn is_egress(attach: Attach) -> bool {
+    match attach {
+        Attach::Block(block) => block == EGRESS_BLOCK,
+        Attach::Egress(_) => true,
+        Attach::Ingress(_) | Attach::Other(..) => false,
+    }
+}
+
+fn clsact(link: u32, sides: Sides) -> Qdisc {
+    Qdisc {
+        link,
+        kind: "clsact".to_owned(),
+        handle: Qdisc::CLSACT_HANDLE,
+        parent: Qdisc::CLSACT_PARENT,
+        ingress_block: sides.ingress.then_some(INGRESS_BLOCK),
+        egress_block: sides.egress.then_some(EGRESS_BLOCK),
+    }
+}
+
+fn private(link: u32, sides: Sides) -> Vec<Attach> {
+    let ingress = sides.ingress.then_some(Attach::Ingress(link));
+    let egress = sides.egress.then_some(Attach::Egress(link));
+    ingress.into_iter().chain(egress).collect()
+}
+
+fn foreign_qdisc(baseline: &Snapshot, link: u32) -> Option<&Qdisc> {
+    let on_link = |q: &&Qdisc| q.link == link && q.parent == Qdisc::CLSACT_PARENT;
+    baseline.qdiscs.iter().filter(on_link).find(|q| !is_our_qdisc(q))
+}
+
+fn check_foreign(qdisc: &Qdisc, link: &InterfaceName) -> Result<(), Refusal> {
+    let refused = |detail| {
+        Err(Refusal::ForeignQdisc {
+            link: link.clone(),
+            kind: qdisc.kind.clone(),
+            detail,
+        })
+    };
+    if qdisc.kind != "clsact" {
+        return refused(" without an egress side");
+    }
+    if qdisc.ingress_block.is_some() || qdisc.egress_block.is_some() {
+        return refused(" with shared blocks");
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! The verbs, pure: from a policy and a snapshot to steps, and back.
+//!
+//! [`resolve`] reads a policy against one host; [`desired`] says what the kernel must hold while cuts are in force;
+//! [`steps`] is the difference to what it holds now, so that first apply, re-apply, healing and recovery are one
+//! computation; [`plan`] adds what an operator must know beforehand.
+//!
+//! Nothing here reads a clock, a file or a socket, and nothing here touches an object that is not ours, but for those
+//! that a cut holds: withdrawn routes, links down, link groups and the two `local` rules.
+
+mod check;
+mod coverage;
+mod desired;
+mod explain;
+mod flow;
+mod gate;
+mod ours;
+mod plan;
+mod reachability;
+mod refusal;
+mod relocate;
+mod resolve;
+mod restore;
+mod routes;
+mod rows;
+mod seal;
+mod sections;
+mod session;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod transition;
+mod unmarked;
+
+pub use check::{Unsafe, check};
+pub use coverage::{ALL_TRAFFIC, coverage};
+pub use desired::{Desired, desired};
+pub use plan::{plan, rules_in_front};
+pub use refusal::Refusal;
+pub use relocate::{KnownBy, relocated};
+pub use resolve::{resolve, widen};
+pub use restore::{Restoration, Wait, additive_part, grown, not_recreatable, receipt, restore};
+pub use session::loses_session;
+pub use transition::steps;
+pub use unmarked::without_ours;

@@ -1,0 +1,131 @@
+//! One policy, one host, one plan.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::coverage::coverage;
+use super::desired::{Desired, desired};
+use super::ours::{is_our_filter, is_our_link, is_our_qdisc};
+use super::reachability::links_of;
+use super::refusal::Refusal;
+use super::resolve::resolve;
+use super::routes::withdraws;
+use super::transition::steps;
+use super::{explain, slots};
+use crate::model::cut::Cut;
+use crate::model::object::Rule;
+use crate::model::plan::{Plan, canonical_digest};
+use crate::model::policy::{Method, Policy};
+use crate::model::snapshot::{Object, Snapshot};
+
+/// The plan that puts a policy in force beside the cuts in force.
+///
+/// `host` is the kernel now, `baseline` what the host goes back to; `pinned` holds the addresses that each `peer_names`
+/// entry resolved to.
+///
+/// # Errors
+/// If the policy cannot be put in force here; nothing has been touched then.
+pub fn plan(
+    policy: &Policy,
+    host: &Snapshot,
+    baseline: &Snapshot,
+    in_force: &[Cut],
+    pinned: &BTreeMap<String, Vec<IpAddr>>,
+) -> Result<Plan, Refusal> {
+    let known = with_new_links(baseline, host);
+    let cut = resolve(policy, &without_cuts(host, &known, in_force), pinned)?;
+    let cuts: Vec<Cut> = in_force.iter().chain([&cut]).cloned().collect();
+    // Cuts end one by one, so whatever is left of them must stand by itself; what they differ on shows in pairs.
+    desired(&known, std::slice::from_ref(&cut))?;
+    for other in in_force {
+        desired(&known, &[other.clone(), cut.clone()])?;
+    }
+    let desired = desired(&known, &cuts)?;
+    check_front(host, &desired)?;
+    Ok(Plan {
+        policy_digest: canonical_digest(policy),
+        affects: policy.affects,
+        steps: steps(host, &desired),
+        coverage: coverage(&cut, &known),
+        kept: explain::kept(&cut),
+        not_recreatable: explain::lost(&cut, &known),
+        warnings: explain::warnings(policy, &cut, &known, pinned),
+        cut,
+    })
+}
+
+/// The baseline with the links that have appeared since, and what others hung on them.
+fn with_new_links(baseline: &Snapshot, host: &Snapshot) -> Snapshot {
+    let mut known = baseline.clone();
+    let is_new = |index: u32| baseline.link(index).is_none();
+    let links = host.links.iter().filter(|l| is_new(l.index) && !is_our_link(l));
+    known.links.extend(links.cloned());
+    known.qdiscs.extend(
+        host.qdiscs
+            .iter()
+            .filter(|q| is_new(q.link) && !is_our_qdisc(q))
+            .cloned(),
+    );
+    let on_new = |f: &&crate::model::object::Filter| {
+        let hangs = |l: &crate::model::object::Link| crate::model::snapshot::hangs_on(f, l.index);
+        !is_our_filter(f) && host.links.iter().any(|l| is_new(l.index) && hangs(l))
+    };
+    known.filters.extend(host.filters.iter().filter(on_new).cloned());
+    known
+        .addresses
+        .extend(host.addresses.iter().filter(|a| is_new(a.link)).cloned());
+    known.sort();
+    known
+}
+
+/// The host as it would be without the cuts in force: what they took is there again, so that a policy which takes the
+/// same finds it and keeps it when the other ends.
+fn without_cuts(host: &Snapshot, baseline: &Snapshot, in_force: &[Cut]) -> Snapshot {
+    let mut view = host.clone();
+    let taken = |cut: &Cut, route: &crate::model::object::Route| {
+        let down = cut.methods.contains(&Method::Link);
+        let withdrawn = withdraws(cut) && cut.withdrawn.contains(route);
+        withdrawn || (down && links_of(route, baseline).iter().any(|l| cut.links.contains_key(l)))
+    };
+    if !in_force
+        .iter()
+        .any(|c| withdraws(c) || c.methods.contains(&Method::Link))
+    {
+        return view;
+    }
+    let lost = baseline.routes.iter().filter(|r| in_force.iter().any(|c| taken(c, r)));
+    let lost: Vec<_> = lost.filter(|r| !host.routes.contains(r)).cloned().collect();
+    view.routes.extend(lost);
+    view.sort();
+    view
+}
+
+/// The rules of others in `now` that decide before ours do: they may let pass what seal cuts, and are not ours to remove.
+#[must_use]
+pub fn rules_in_front(now: &Snapshot, desired: &Desired) -> Vec<Rule> {
+    slots::in_front(now, &our_rules(desired)).into_iter().cloned().collect()
+}
+
+/// Somebody may have put a rule in front of ours since the baseline.
+fn check_front(host: &Snapshot, desired: &Desired) -> Result<(), Refusal> {
+    slots::check_front(host, &our_rules(desired))
+}
+
+fn our_rules(desired: &Desired) -> Vec<&Rule> {
+    desired
+        .present
+        .iter()
+        .filter_map(|o| match o {
+            Object::Rule(rule) if super::ours::is_our_rule(rule) => Some(rule),
+            Object::Rule(_)
+            | Object::Link(_)
+            | Object::Address(_)
+            | Object::Nexthop(_)
+            | Object::Route(_)
+            | Object::Neighbour(_)
+            | Object::Qdisc(_)
+            | Object::Filter(_)
+            | Object::Sysctl(_) => None,
+        })
+        .collect()
+}

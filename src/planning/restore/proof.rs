@@ -1,0 +1,299 @@
+//! What is wrong after a restore, and whose doing it is.
+
+use std::collections::BTreeSet;
+
+use crate::model::cut::Cut;
+use crate::model::diff::{diff, diff_by_meaning, is_kept_by_a_daemon, is_temporary, same_identity};
+use crate::model::object::{Address, Family, Route, Rule};
+use crate::model::policy::Method;
+use crate::model::receipt::{Conflict, Receipt};
+use crate::model::snapshot::{Difference, Object, Snapshot};
+
+use super::super::ours;
+use super::lost::Lost;
+
+/// What is left wrong after a restore.
+///
+/// Compares `after` with the baseline as the remaining cuts leave it. Every difference is named once: a residue is ours to
+/// put right, what others changed is kept, a conflict is what theirs forbids, and what nobody can recreate was said
+/// before the cut.
+pub fn receipt(
+    baseline: &Snapshot,
+    before_restore: &Snapshot,
+    after: &Snapshot,
+    ended: &[Cut],
+    remaining: &[Cut],
+) -> Receipt {
+    let lost = Lost::to(baseline, ended, remaining);
+    let target = expected(&lost.target, after, remaining);
+    let again = super::put_back(after, &lost, Vec::new());
+    let judge = Judge {
+        lost: &lost,
+        before_restore,
+        after,
+        named: again.conflicts.iter().map(|c| c.object.to_string()).collect(),
+        ended,
+        conflicts: &again.conflicts,
+        by_meaning: diff_by_meaning(&target, after)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        earlier: earlier(baseline, ended),
+    };
+    let mut receipt = Receipt {
+        baseline: target.digest(),
+        after: after.digest(),
+        residues: Vec::new(),
+        foreign: Vec::new(),
+        conflicts: again.conflicts.clone(),
+        not_recreated: Vec::new(),
+    };
+    for difference in diff(&target, after) {
+        match judge.whose(&difference) {
+            Whose::Ours => receipt.residues.push(difference),
+            Whose::Theirs if judge.follows_from_addresses(&difference) => {}
+            Whose::Theirs => receipt.foreign.push(difference),
+            Whose::Named => {}
+            Whose::Nobodys => receipt.not_recreated.push(difference),
+        }
+    }
+    receipt
+}
+
+/// The target with what the remaining cuts add: what is ours and stands is expected while any cut remains.
+fn expected(target: &Snapshot, after: &Snapshot, remaining: &[Cut]) -> Snapshot {
+    let mut expected = target.clone();
+    if remaining.is_empty() {
+        return expected;
+    }
+    expected
+        .links
+        .extend(after.links.iter().filter(|l| ours::is_our_link(l)).cloned());
+    expected
+        .qdiscs
+        .extend(after.qdiscs.iter().filter(|q| ours::is_our_qdisc(q)).cloned());
+    expected
+        .filters
+        .extend(after.filters.iter().filter(|f| ours::is_our_filter(f)).cloned());
+    expected
+        .rules
+        .extend(after.rules.iter().filter(|r| ours::is_our_rule(r)).cloned());
+    expected
+        .routes
+        .extend(after.routes.iter().filter(|r| ours::is_our_route(r)).cloned());
+    for link in &mut expected.links {
+        let group = after.link(link.index).map(|l| l.group);
+        link.group = group.filter(|g| ours::is_our_group(*g)).unwrap_or(link.group);
+    }
+    let sealed = remaining.iter().any(|c| c.methods.contains(&Method::Seal));
+    if sealed {
+        expected
+            .rules
+            .retain(|r| !ours::is_local_rule(r) || after.rules.contains(r));
+    }
+    expected.sort();
+    expected
+}
+
+/// Who answers for a difference.
+enum Whose {
+    Ours,
+    Theirs,
+    Named,
+    Nobodys,
+}
+
+struct Judge<'a> {
+    lost: &'a Lost,
+    before_restore: &'a Snapshot,
+    after: &'a Snapshot,
+    ended: &'a [Cut],
+    conflicts: &'a [Conflict],
+    /// The objects of the conflicts, as text, which is lossless.
+    named: BTreeSet<String>,
+    /// As text, which is lossless.
+    by_meaning: BTreeSet<String>,
+    /// What those took that ended before.
+    earlier: Vec<Lost>,
+}
+
+fn earlier(baseline: &Snapshot, ended: &[Cut]) -> Vec<Lost> {
+    let before = ended.split_last().map_or(&[][..], |(_, before)| before);
+    before
+        .iter()
+        .map(|cut| Lost::to(baseline, std::slice::from_ref(cut), &[]))
+        .collect()
+}
+
+impl Judge<'_> {
+    fn whose(&self, difference: &Difference) -> Whose {
+        if is_by_meaning(difference) && !self.by_meaning.contains(&difference.to_string()) {
+            return Whose::Nobodys;
+        }
+        let named = |object: &Object| !self.named.is_empty() && self.named.contains(&object.to_string());
+        match difference {
+            Difference::Missing(object) | Difference::Changed { before: object, .. } if named(object) => Whose::Named,
+            Difference::Missing(object) => self.missing(object),
+            Difference::Extra(object) => self.extra(object),
+            Difference::Changed { before, after } if same_identity(before, after) => self.changed(before, after),
+            Difference::Changed { before, .. } if self.stands_beside_a_conflict(before) => Whose::Named,
+            Difference::Changed { before, .. } => self.moved(before),
+        }
+    }
+
+    /// A route that the kernel makes of an address comes and goes with it, and with its detection: the address is named,
+    /// if anybody changed it. A route that somebody took from an address which is there is named itself.
+    fn follows_from_addresses(&self, difference: &Difference) -> bool {
+        let (route, there) = match difference {
+            Difference::Extra(Object::Route(route)) => (route, true),
+            Difference::Missing(Object::Route(route)) => (route, false),
+            Difference::Extra(_) | Difference::Missing(_) | Difference::Changed { .. } => return false,
+        };
+        let of = |a: &Address| {
+            a.family == route.family
+                && !a.tentative.0
+                && route.link == Some(a.link)
+                && (route.destination.contains(&a.own())
+                    || route.destination.addr().is_multicast()
+                    || route.preferred_source == Some(a.own()))
+        };
+        route.protocol == Route::PROTOCOL_KERNEL && self.after.addresses.iter().any(of) == there
+    }
+
+    fn missing(&self, object: &Object) -> Whose {
+        let sealed = self.ended.last().is_some_and(|c| c.methods.contains(&Method::Seal));
+        let moved = matches!(object, Object::Rule(rule) if sealed && *rule == Rule::local(rule.family));
+        let taken = self.lost.took(object);
+        if moved || taken {
+            self.ours_unless_consequence(object)
+        } else {
+            Whose::Theirs
+        }
+    }
+
+    /// A route that the kernel makes of an address is missing because somebody removed the address.
+    fn ours_unless_consequence(&self, object: &Object) -> Whose {
+        let Object::Route(route) = object else {
+            return Whose::Ours;
+        };
+        let source = route.preferred_source.unwrap_or_else(|| route.destination.addr());
+        let had = self.lost.target.addresses.iter().any(|a| a.own() == source);
+        let lost_by_cut = self.lost.objects.addresses.iter().any(|a| a.own() == source);
+        let gone = !self.before_restore.addresses.iter().any(|a| a.own() == source);
+        let of_kernel = route.protocol == Route::PROTOCOL_KERNEL;
+        let mut privacy = self.lost.objects.addresses.iter().filter(|a| is_temporary(a));
+        if of_kernel && privacy.any(|a| a.own() == source) {
+            return Whose::Nobodys;
+        }
+        if of_kernel && had && gone && !lost_by_cut {
+            Whose::Theirs
+        } else {
+            Whose::Ours
+        }
+    }
+
+    /// Ours if it carries our mark, or if the kernel made it while links came up.
+    fn extra(&self, object: &Object) -> Whose {
+        let marked = match object {
+            Object::Link(x) => ours::is_our_link(x),
+            Object::Qdisc(x) => ours::is_our_qdisc(x),
+            Object::Filter(x) => ours::is_our_filter(x),
+            Object::Rule(x) => ours::is_our_rule(x),
+            Object::Route(x) => ours::is_our_route(x) || self.made_by_raising(x),
+            Object::Address(_) | Object::Nexthop(_) | Object::Neighbour(_) | Object::Sysctl(_) => false,
+        };
+        if marked { Whose::Ours } else { Whose::Theirs }
+    }
+
+    fn made_by_raising(&self, route: &Route) -> bool {
+        let raised = route.link.is_some_and(|l| self.lost.raised.contains(&l));
+        let was_there = self.before_restore.routes.contains(route);
+        let copy = |r: &Route| {
+            (r.family, r.table, r.destination, r.link) == (route.family, route.table, route.destination, route.link)
+        };
+        raised && !was_there && route.family == Family::V6 && self.lost.objects.routes.iter().any(copy)
+    }
+
+    fn changed(&self, before: &Object, after: &Object) -> Whose {
+        if let (Object::Link(then), Object::Link(now)) = (before, after) {
+            let left_down = !now.up && then.up && self.lost.raised.contains(&then.index);
+            let left_in_group = ours::is_our_group(now.group);
+            return if left_down || left_in_group {
+                Whose::Ours
+            } else {
+                Whose::Theirs
+            };
+        }
+        let left = |(target, taken): &(Object, Object)| same_identity(target, before) && taken == after;
+        let shrunk = match (before, after) {
+            (Object::Nexthop(whole), Object::Nexthop(now)) => super::nexthops::is_shrunk(now, whole),
+            _ => false,
+        };
+        let ours = self.lost.altered.iter().any(left) || shrunk;
+        if ours { Whose::Ours } else { Whose::Theirs }
+    }
+
+    fn stands_beside_a_conflict(&self, object: &Object) -> bool {
+        self.conflicts.iter().any(|c| match (&c.object, object) {
+            (Object::Route(x), Object::Route(y)) => super::lost::by_route_key(x, y).is_eq(),
+            (Object::Address(x), Object::Address(y)) => (x.link, x.family) == (y.link, y.family),
+            _ => false,
+        })
+    }
+
+    /// Equals that changed places: ours if one of them was lost, but for IPv6 routes that the kernel makes itself.
+    fn moved(&self, before: &Object) -> Whose {
+        match before {
+            Object::Route(r) => {
+                let same_place = |x: &Route| super::lost::by_route_key(x, r).is_eq();
+                let taken = self.lost.objects.routes.iter().any(same_place);
+                let before = self.earlier.iter().any(|l| l.objects.routes.iter().any(same_place));
+                let fixed = [&self.lost.target, self.after]
+                    .iter()
+                    .any(|s| super::routes::has_fixed_order(s, r));
+                match (taken, fixed) {
+                    (true, false) => Whose::Ours,
+                    (true, true) => Whose::Nobodys,
+                    (false, true) if before => Whose::Nobodys,
+                    (false, true | false) => Whose::Theirs,
+                }
+            }
+            Object::Address(a) => {
+                let beside = |x: &Address| (x.link, x.family) == (a.link, a.family);
+                let taken = self.lost.objects.addresses.iter().any(beside);
+                let by_others = self.before_restore.addresses.contains(a);
+                if taken && !by_others {
+                    Whose::Ours
+                } else {
+                    Whose::Theirs
+                }
+            }
+            Object::Rule(_)
+            | Object::Link(_)
+            | Object::Nexthop(_)
+            | Object::Neighbour(_)
+            | Object::Qdisc(_)
+            | Object::Filter(_)
+            | Object::Sysctl(_) => Whose::Theirs,
+        }
+    }
+}
+
+/// Whether the comparison by meaning leaves objects of this sort out or writes them otherwise.
+fn is_by_meaning(difference: &Difference) -> bool {
+    let by_meaning = |object: &Object| match object {
+        Object::Address(a) => is_temporary(a),
+        Object::Route(r) => is_kept_by_a_daemon(r.protocol),
+        Object::Nexthop(n) => is_kept_by_a_daemon(n.protocol),
+        Object::Link(_)
+        | Object::Rule(_)
+        | Object::Neighbour(_)
+        | Object::Qdisc(_)
+        | Object::Filter(_)
+        | Object::Sysctl(_) => false,
+    };
+    match difference {
+        Difference::Missing(object) | Difference::Extra(object) => by_meaning(object),
+        Difference::Changed { before, after } => by_meaning(before) && by_meaning(after),
+    }
+}

@@ -1,0 +1,288 @@
+//! Routes come back in dependency order and, among equals, in the baseline's order.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::model::change::Change;
+use crate::model::diff::{Pair, diff_by_meaning, is_kept_by_a_daemon, pairs};
+use crate::model::effect::route::{add_batch, check, delete_batch, refusals, same};
+use crate::model::object::{Address, Family, Route};
+use crate::model::receipt::Clash;
+use crate::model::snapshot::{Difference, Object, Snapshot, route_key};
+
+use super::Work;
+use super::lost::{Lost, by_route_key};
+
+/// RT_SCOPE_LINK and RT_SCOPE_HOST.
+const SCOPE_LINK: u8 = 253;
+const SCOPE_HOST: u8 = 254;
+
+/// Routes that are still to be added.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Those that compete for one place, in their order.
+    queues: Vec<VecDeque<Route>>,
+    /// Those that must stand before others that survived.
+    bundles: Vec<Bundle>,
+}
+
+/// Equals that come into the baseline's order by taking some out and adding them anew. They go in one send, which the
+/// kernel carries out whole, so that no crash leaves a route out that no cut took.
+#[derive(Debug)]
+struct Bundle {
+    out: Vec<Route>,
+    back: Vec<Route>,
+}
+
+impl Rest {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty() && self.bundles.is_empty()
+    }
+}
+
+/// Puts back what can be put back at once. Answers with what must wait for an address to become usable.
+pub(super) fn put_back(work: &mut Work, lost: &Lost) -> Rest {
+    let missing = not_back_by_meaning(work, lost);
+    let mut rest = in_order(work, lost, &missing);
+    add_what_can_be(work, &mut rest);
+    rest
+}
+
+/// Once addresses are usable: what is refused now needs what somebody took away.
+pub(super) fn put_back_late(work: &mut Work, mut rest: Rest) {
+    loop {
+        add_what_can_be(work, &mut rest);
+        if rest.is_empty() {
+            return;
+        }
+        let mut stuck: Vec<Route> = rest.queues.iter_mut().filter_map(VecDeque::pop_front).collect();
+        for bundle in &mut rest.bundles {
+            let refused = |r: &Route| check(&work.state, r).is_err();
+            let (out, back): (Vec<_>, Vec<_>) = std::mem::take(&mut bundle.back).into_iter().partition(refused);
+            bundle.back = back;
+            stuck.extend(out);
+        }
+        for (route, errno) in refusals(&work.state, stuck) {
+            work.conflict(Object::Route(route), Clash::NeedsWhatIsGone { errno });
+        }
+    }
+}
+
+fn add_what_can_be(work: &mut Work, rest: &mut Rest) {
+    loop {
+        let heads = add_heads(work, &mut rest.queues);
+        let bundles = reorder(work, &mut rest.bundles);
+        if heads == Progress::None && bundles == Progress::None {
+            break;
+        }
+    }
+    rest.queues.retain(|q| !q.is_empty());
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Some,
+    None,
+}
+
+/// Carries out the bundles of which the kernel would take every route.
+fn reorder(work: &mut Work, bundles: &mut Vec<Bundle>) -> Progress {
+    let (ready, later): (Vec<_>, Vec<_>) = std::mem::take(bundles)
+        .into_iter()
+        .partition(|b| b.back.iter().all(|r| check(&work.state, r).is_ok()));
+    *bundles = later;
+    let progress = if ready.is_empty() {
+        Progress::None
+    } else {
+        Progress::Some
+    };
+    for Bundle { mut out, back } in ready {
+        out.retain(|r| back.contains(r));
+        delete_batch(&mut work.state, &out);
+        let out = out.into_iter().map(|r| Change::Delete(Object::Route(r)));
+        let mut changes: Vec<Change> = out.collect();
+        for route in back {
+            let (added, _) = add_batch(&mut work.state, vec![route]);
+            changes.extend(added.into_iter().map(|r| Change::Add(Object::Route(r))));
+        }
+        work.push("bring equal routes into their order", changes);
+    }
+    progress
+}
+
+/// Adds the first of every queue, stage by stage, and says whether any was taken.
+fn add_heads(work: &mut Work, queues: &mut [VecDeque<Route>]) -> Progress {
+    let mut any = Progress::None;
+    for (stage, summary) in STAGES {
+        let heads: Vec<Route> = queues
+            .iter()
+            .filter_map(|q| q.front())
+            .filter(|r| stage_of(r) == stage)
+            .cloned()
+            .collect();
+        if heads.is_empty() {
+            continue;
+        }
+        let (added, refused) = add_batch(&mut work.state, heads);
+        let refused: BTreeSet<_> = refused.iter().map(|(r, _)| route_key(r)).collect();
+        for queue in queues.iter_mut() {
+            if queue
+                .front()
+                .is_some_and(|r| stage_of(r) == stage && !refused.contains(&route_key(r)))
+            {
+                queue.pop_front();
+            }
+        }
+        if !added.is_empty() {
+            any = Progress::Some;
+        }
+        work.push(
+            summary,
+            added.into_iter().map(|r| Change::Add(Object::Route(r))).collect(),
+        );
+    }
+    any
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Host,
+    Direct,
+    Gateway,
+}
+
+/// What a gateway is reached through stands before what goes through it.
+const STAGES: [(Stage, &str); 3] = [
+    (Stage::Host, "put routes to this host back"),
+    (Stage::Direct, "put routes to links back"),
+    (Stage::Gateway, "put routes through gateways back"),
+];
+
+fn stage_of(route: &Route) -> Stage {
+    let through = route.gateways().next().is_some() || route.nexthop.is_some();
+    match (route.family, route.scope) {
+        (Family::V4, SCOPE_HOST) => Stage::Host,
+        (Family::V4, SCOPE_LINK) => Stage::Direct,
+        (Family::V4 | Family::V6, _) if through => Stage::Gateway,
+        (Family::V4 | Family::V6, _) => Stage::Direct,
+    }
+}
+
+/// The lost routes that are not there, not even as their daemon would write them, and that the kernel does not make.
+pub(super) fn not_back_by_meaning(work: &Work, lost: &Lost) -> Vec<Route> {
+    let paired = pairs(&lost.objects.routes, &work.state.routes, by_route_key, same);
+    let mut missing: Vec<Route> = paired
+        .into_iter()
+        .filter_map(|pair| match pair {
+            Pair::First(route) => Some(route),
+            Pair::Second(_) | Pair::Both(..) => None,
+        })
+        .filter(|r| lost.gone_link(&work.state, &Object::Route((*r).clone())).is_none())
+        .filter(|r| !is_the_kernels(work, r))
+        .cloned()
+        .collect();
+    if missing.iter().any(|r| is_kept_by_a_daemon(r.protocol)) {
+        missing.retain(|r| !is_kept_by_a_daemon(r.protocol) || !is_back(work, lost, r));
+    }
+    missing
+}
+
+/// Whether every way of a daemon's route is there, whatever its nexthop id is now.
+fn is_back(work: &Work, lost: &Lost, route: &Route) -> bool {
+    let only = |routes: Vec<Route>, of: &Snapshot| Snapshot {
+        routes,
+        nexthops: of.nexthops.clone(),
+        ..Snapshot::default()
+    };
+    let rivals = work
+        .state
+        .routes
+        .iter()
+        .filter(|r| by_route_key(r, route).is_eq())
+        .cloned();
+    let now = only(rivals.collect(), &work.state);
+    let then = only(vec![route.clone()], &lost.target);
+    let gone = |d: &Difference| matches!(d, Difference::Missing(Object::Route(_)));
+    !diff_by_meaning(&then, &now).iter().any(gone)
+}
+
+/// Routes that only the kernel can make, of an address or of the link itself: adding one would leave two. What the kernel
+/// makes at once, when an address or a link comes, is there already or was taken out to put equals in order.
+fn is_the_kernels(work: &Work, route: &Route) -> bool {
+    let source = route.preferred_source;
+    let from_gone = source.is_some_and(|s| !work.state.addresses.iter().any(|a| a.own() == s));
+    let by_kernel = route.protocol == Route::PROTOCOL_KERNEL;
+    match route.family {
+        Family::V4 => by_kernel && from_gone,
+        Family::V6 => by_kernel && !is_connected(&work.state, route),
+    }
+}
+
+/// Whether it is the route to the subnet of an IPv6 address without a lifetime, which has no hidden flags
+/// (`addrconf_prefix_route()`), so that it can be added as the kernel made it.
+pub(super) fn is_connected(state: &Snapshot, route: &Route) -> bool {
+    let of = |a: &Address| a.permanent && route.link == Some(a.link) && route.destination.contains(&a.own());
+    let plain = route.kind == Route::UNICAST && route.table == Route::TABLE_MAIN && route.expires_s.0.is_none();
+    plain && state.addresses.iter().any(of)
+}
+
+/// What to add, and what to take out first because it would otherwise stand before what the baseline has before it.
+fn in_order(work: &Work, lost: &Lost, missing: &[Route]) -> Rest {
+    let mut rest = Rest::default();
+    let touched = |r: &Route, list: &[Route]| list.binary_search_by(|x| by_route_key(x, r)).is_ok();
+    let wanted: Vec<&[Route]> = lost
+        .target
+        .routes
+        .chunk_by(|a, b| by_route_key(a, b).is_eq())
+        .filter(|group| touched(&group[0], &lost.objects.routes))
+        .collect();
+    for group in wanted {
+        let missing = of_key(missing, &group[0]);
+        let (out, back) = regroup(&work.state, group, missing);
+        match (out.is_empty(), back.is_empty()) {
+            (_, true) => {}
+            (true, false) => rest.queues.push(back.into()),
+            (false, false) => rest.bundles.push(Bundle { out, back }),
+        }
+    }
+    rest
+}
+
+/// The routes of a sorted list that compete with this one.
+pub(super) fn of_key<'a>(list: &'a [Route], route: &Route) -> &'a [Route] {
+    let start = list.partition_point(|r| by_route_key(r, route).is_lt());
+    let length = list[start..].partition_point(|r| by_route_key(r, route).is_le());
+    &list[start..start + length]
+}
+
+/// Brings one group of equals into the baseline's order with as few changes as appending allows.
+///
+/// What the kernel or a router's advertisement made for IPv6 is never taken out: it would come back as something else.
+fn regroup(state: &Snapshot, wanted: &[Route], missing: &[Route]) -> (Vec<Route>, Vec<Route>) {
+    let now = of_key(&state.routes, &wanted[0]);
+    let has = |list: &[Route], r: &Route| list.iter().any(|x| same(x, r));
+    let known: Vec<&Route> = now.iter().filter(|r| has(wanted, r)).collect();
+    let goal: Vec<&Route> = wanted.iter().filter(|r| has(missing, r) || has(now, r)).collect();
+    let in_place = known.iter().zip(&goal).take_while(|(a, b)| same(a, b)).count();
+    let rest = &goal[in_place..];
+    if rest.iter().any(|r| has(now, r) && is_fixed(state, r)) {
+        return (Vec::new(), missing.to_vec());
+    }
+    let out = rest.iter().filter(|r| has(now, r));
+    (out.copied().cloned().collect(), rest.iter().copied().cloned().collect())
+}
+
+/// Whether a route would come back as something else if it were taken out.
+fn is_fixed(state: &Snapshot, route: &Route) -> bool {
+    let hidden = match route.protocol {
+        Route::PROTOCOL_RA => true,
+        Route::PROTOCOL_KERNEL => !is_connected(state, route),
+        _ => false,
+    };
+    route.family == Family::V6 && hidden
+}
+
+/// Whether equals of a route stay in the order in which they come back, because one of them cannot be taken out.
+pub(super) fn has_fixed_order(state: &Snapshot, route: &Route) -> bool {
+    let rivals = of_key(&state.routes, route);
+    rivals.len() > 1 && rivals.iter().any(|r| is_fixed(state, r))
+}

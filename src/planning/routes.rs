@@ -1,0 +1,142 @@
+//! What the methods `routes` and `link` hold: routes withdrawn, null routes in a table of our own, links down; and
+//! which lifelines they would take with them.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+
+use super::Refusal;
+use super::ours::TABLE;
+use super::reachability::{best_routes, links_towards};
+use super::seal::Null;
+use crate::model::cut::{Cut, Lifeline};
+use crate::model::object::{Attributes, Family, OUR_PROTOCOL, Route, Volatile};
+use crate::model::policy::Method;
+use crate::model::snapshot::Snapshot;
+
+/// IP6_RT_PRIO_USER: the metric that the kernel gives an IPv6 route without one.
+const METRIC_V6: u32 = 1024;
+
+/// The routes of our own table: a blackhole for each null prefix, a throw for each lifeline inside one.
+///
+/// # Errors
+/// If a lifeline is as wide as a null prefix or wider, so that no throw can save it.
+pub fn null_routes(cuts: &[Cut]) -> Result<Vec<Route>, Refusal> {
+    let prefixes: BTreeSet<IpNet> = cuts
+        .iter()
+        .filter(|c| withdraws(c))
+        .flat_map(|c| c.null_prefixes.clone())
+        .collect();
+    let mut thrown = BTreeSet::new();
+    for lifeline in cuts.iter().flat_map(|c| &c.lifelines) {
+        for end in lifeline.peers.iter().chain(&lifeline.inside) {
+            if prefixes.iter().any(|p| end.contains(p)) {
+                return Err(without_route(lifeline, end));
+            }
+            if prefixes.iter().any(|p| p.contains(end)) {
+                thrown.insert(*end);
+            }
+        }
+    }
+    let throws = thrown.iter().map(|net| in_our_table(*net, Route::THROW));
+    let holes = prefixes.iter().map(|net| in_our_table(*net, Route::BLACKHOLE));
+    Ok(throws.chain(holes).collect())
+}
+
+/// Whether the cut withdraws or null-routes.
+pub fn withdraws(cut: &Cut) -> bool {
+    cut.methods.contains(&Method::Routes)
+}
+
+/// Whether packets of a family must be looked up in our table: for null routes, and in IPv6 also for a withdrawal,
+/// because established IPv6 flows keep their cached route until a rule changes.
+pub fn null(cuts: &[Cut], family: Family) -> Null {
+    let mut cuts = cuts.iter().filter(|c| withdraws(c));
+    let looked = cuts.any(|c| {
+        let nulled = c.null_prefixes.iter().any(|p| Family::of_net(p) == family);
+        let bumped = family == Family::V6 && c.withdrawn.iter().any(|r| r.family == family);
+        nulled || bumped
+    });
+    if looked { Null::Looked } else { Null::Not }
+}
+
+/// Refuses a cut whose withdrawn routes or downed links carry one of its lifelines.
+///
+/// A lifeline without any route beforehand is no reason: it is a warning.
+///
+/// # Errors
+/// If it takes a lifeline.
+pub fn keep_lifelines(host: &Snapshot, taken: &Taken, lifelines: &[Lifeline]) -> Result<(), Refusal> {
+    for lifeline in lifelines {
+        for end in lifeline.peers.iter().chain(&lifeline.inside) {
+            let before = best_routes(host, end, |_| true);
+            if before.is_empty() {
+                continue;
+            }
+            if best_routes(host, end, |r| !taken.withdrawn.contains(r)).is_empty() {
+                return Err(without_route(lifeline, end));
+            }
+            let over = links_towards(host, end);
+            if let Some(link) = over.intersection(&taken.down).next() {
+                return Err(Refusal::LifelineOnDownLink {
+                    lifeline: lifeline.name.clone(),
+                    peer: *end,
+                    link: host
+                        .link(*link)
+                        .map_or_else(|| link.to_string(), |l| l.name.to_string()),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What subtractive methods take away.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// Routes.
+    pub withdrawn: Vec<Route>,
+    /// Links that go down.
+    pub down: BTreeSet<u32>,
+}
+
+impl Taken {
+    /// Whether nothing is taken away.
+    pub fn is_nothing(&self) -> bool {
+        self.withdrawn.is_empty() && self.down.is_empty()
+    }
+}
+
+fn without_route(lifeline: &Lifeline, peer: &IpNet) -> Refusal {
+    Refusal::LifelineWithoutRoute {
+        lifeline: lifeline.name.clone(),
+        peer: *peer,
+    }
+}
+
+fn in_our_table(destination: IpNet, kind: u8) -> Route {
+    let family = Family::of_net(&destination);
+    Route {
+        family,
+        destination,
+        source: None,
+        tos: 0,
+        table: TABLE,
+        protocol: OUR_PROTOCOL,
+        scope: 0,
+        kind,
+        flags: 0,
+        metric: match family {
+            Family::V4 => 0,
+            Family::V6 => METRIC_V6,
+        },
+        link: None,
+        gateway: None,
+        preferred_source: None,
+        nexthop: None,
+        hops: Vec::new(),
+        metrics: Attributes::new(),
+        expires_s: Volatile(None),
+        extra: Attributes::new(),
+    }
+}

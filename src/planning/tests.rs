@@ -1,0 +1,11 @@
+//! The planner against the model kernel: golden plans, laws, and packets followed through every intermediate state.
+
+mod coverage;
+mod golden;
+pub(super) mod hosts;
+mod laws;
+mod packets;
+mod refusals;
+mod safety;
+mod sessions;
+mod unmarked;

@@ -1,0 +1,47 @@
+//! What a host is without us, as far as marks can tell: the baseline where the one that was kept is lost.
+//!
+//! It is a guess about what was taken away, never about what was added: everything of ours carries a mark.
+
+use super::ours::{
+    is_local_rule, is_our_filter, is_our_group, is_our_link, is_our_qdisc, is_our_route, is_our_rule, looks_up_local,
+};
+use crate::model::cut::Cut;
+use crate::model::object::{Family, Rule};
+use crate::model::policy::Method;
+use crate::model::snapshot::Snapshot;
+
+/// The host as it would be without what carries our marks, and without what these cuts are known to have taken.
+///
+/// A link in a group of ours goes to group 0, the kernel's default; a `local` rule for which one of ours stands in comes
+/// back; withdrawn routes and links that were set down come back where a cut names them. What the kernel dropped with
+/// such a link is not known.
+#[must_use]
+pub fn without_ours(now: &Snapshot, cuts: &[Cut]) -> Snapshot {
+    let mut guess = now.clone();
+    guess.links.retain(|l| !is_our_link(l));
+    guess.qdiscs.retain(|q| !is_our_qdisc(q));
+    guess.filters.retain(|f| !is_our_filter(f));
+    guess.rules.retain(|r| !is_our_rule(r));
+    guess.routes.retain(|r| !is_our_route(r));
+    for link in &mut guess.links {
+        if is_our_group(link.group) {
+            link.group = 0;
+        }
+        link.up |= cuts
+            .iter()
+            .any(|cut| cut.methods.contains(&Method::Link) && cut.links.contains_key(&link.index));
+    }
+    for family in Family::BOTH {
+        let stood_in_for = now.rules_of(family).any(|r| is_our_rule(r) && looks_up_local(r));
+        if stood_in_for && !guess.rules_of(family).any(is_local_rule) {
+            guess.rules.push(Rule::local(family));
+        }
+    }
+    for route in cuts.iter().flat_map(|cut| &cut.withdrawn) {
+        if !guess.routes.contains(route) {
+            guess.routes.push(route.clone());
+        }
+    }
+    guess.sort();
+    guess
+}
