@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | [`model`] | nouns: names, objects, snapshot, policy, cut, plan, emergency, audit record | nothing of ours |
 //! | [`planning`] | verbs, pure: policy and snapshot to plan; three-way restore; an independent check of any plan | `model` |
+//! | [`kernel`] | the only door to netlink: trait, real implementation, model kernel with scripted faults | `model` |
 //!
 //! # Invariants
 //!
@@ -20,5 +21,6 @@
 //!
 //! `tests/architecture.rs` holds the import rule and names file and line where it is broken.
 
+pub mod kernel;
 pub mod model;
 pub mod planning;
