@@ -11,6 +11,7 @@
 //! | [`model`] | nouns: names, objects, snapshot, policy, cut, plan, emergency, audit record | nothing of ours |
 //! | [`planning`] | verbs, pure: policy and snapshot to plan; three-way restore; an independent check of any plan | `model` |
 //! | [`kernel`] | the only door to netlink: trait, real implementation, model kernel with scripted faults | `model` |
+//! | [`store`] | the only door to the disk: state directory, journal, audit file | `model` |
 //!
 //! # Invariants
 //!
@@ -24,3 +25,4 @@
 pub mod kernel;
 pub mod model;
 pub mod planning;
+pub mod store;

@@ -1,0 +1,248 @@
+//! The journal: what a restart needs to go on after a crash at any instant.
+//!
+//! `journal.json` holds the emergencies that are held; `baseline.json` and its copy hold the snapshot that the host goes
+//! back to. The baseline is written before the first journal and removed after the last, so that a journal never stands
+//! without one, and it only grows between, by what later cuts take. Each file begins with a line that tells damage from absence:
+//!
+//! ```text
+//! portcullis-journal 1 <bytes that follow> <their SHA-256>
+//! ```
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::StateDirectory;
+use super::error::StoreError;
+use crate::model::emergency::{Emergency, State};
+use crate::model::names::Digest;
+use crate::model::record::Head;
+use crate::model::snapshot::Snapshot;
+
+/// The version that this program writes, and the only one that it reads.
+pub const VERSION: u32 = 1;
+
+const MAGIC: &str = "portcullis-journal";
+const JOURNAL: &str = "journal.json";
+const BASELINES: [&str; 2] = ["baseline.json", "baseline-copy.json"];
+/// Emergencies are few; what is long in one is its withdrawn routes.
+const JOURNAL_MAX_BYTES: u64 = 1 << 30;
+/// Room for some two million routes.
+const BASELINE_MAX_BYTES: u64 = 1 << 30;
+/// Longer than any header: the name, two numbers and a digest.
+const HEADER_MAX_BYTES: usize = 128;
+
+/// What `journal.json` holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalContents {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The boot in which this was saved: what the kernel held in another boot is gone.
+    pub boot_id: String,
+    /// Those that are held, the stuck ones included; and the ended ones that a held one may depend on.
+    pub emergencies: Vec<Emergency>,
+    /// The audit log's last record when this was saved: a log that does not hold it was cut off or put back.
+    pub audit_head: Option<Head>,
+}
+
+impl JournalContents {
+    /// Contents of this version.
+    #[must_use]
+    pub fn new(boot_id: &str, emergencies: Vec<Emergency>, audit_head: Option<Head>) -> Self {
+        Self {
+            version: VERSION,
+            boot_id: boot_id.to_owned(),
+            emergencies,
+            audit_head,
+        }
+    }
+}
+
+/// What a restart finds.
+#[derive(Debug)]
+pub struct Recovered {
+    /// What was held.
+    pub contents: JournalContents,
+    /// What the host goes back to; none if no copy is intact.
+    pub baseline: Option<Snapshot>,
+    /// What is wrong with which copy of the baseline.
+    pub damage: Vec<StoreError>,
+}
+
+/// Reads what the last process left; none if it held nothing.
+///
+/// # Errors
+/// If the journal cannot be read, is damaged or of another version. [`load_baseline`] may still give the baseline.
+pub fn load(directory: &StateDirectory) -> Result<Option<Recovered>, StoreError> {
+    let contents: Option<JournalContents> = read(directory, JOURNAL, JOURNAL_MAX_BYTES)?;
+    let Some(contents) = contents else {
+        return Ok(None);
+    };
+    if contents.version != VERSION {
+        return Err(StoreError::UnknownVersion {
+            path: directory.path_of(JOURNAL),
+            found: contents.version,
+            known: VERSION,
+        });
+    }
+    let (baseline, damage) = load_baseline(directory);
+    Ok(Some(Recovered {
+        contents,
+        baseline,
+        damage,
+    }))
+}
+
+/// What the journal in the directory at `path` says now, read beside whoever has the directory.
+///
+/// # Errors
+/// As [`load`], and if the directory cannot be opened.
+pub fn glance(path: &Path) -> Result<Option<JournalContents>, StoreError> {
+    let directory = StateDirectory::to_read(path)?;
+    read(&directory, JOURNAL, JOURNAL_MAX_BYTES)
+}
+
+/// The baseline from the first intact copy, and what is wrong with the others.
+#[must_use]
+pub fn load_baseline(directory: &StateDirectory) -> (Option<Snapshot>, Vec<StoreError>) {
+    let mut baseline = None;
+    let mut damage = Vec::new();
+    for name in BASELINES {
+        match read(directory, name, BASELINE_MAX_BYTES) {
+            Ok(Some(snapshot)) => baseline = baseline.or(Some(snapshot)),
+            Ok(None) => damage.push(damaged(directory, name, "it is missing")),
+            Err(e) => damage.push(e),
+        }
+    }
+    (baseline, damage)
+}
+
+/// Writes the journal, durably.
+///
+/// # Errors
+/// If it could not be made durable; then the contents of before may stand.
+pub fn save(directory: &StateDirectory, contents: &JournalContents) -> Result<(), StoreError> {
+    directory.replace(JOURNAL, &encode(directory, JOURNAL, contents)?)
+}
+
+/// Writes both copies of the baseline, durably, before the first emergency is saved.
+///
+/// # Errors
+/// If an emergency is held, or if a copy could not be made durable.
+pub fn save_baseline(directory: &StateDirectory, baseline: &Snapshot) -> Result<(), StoreError> {
+    if directory.holds(JOURNAL)? {
+        return Err(StoreError::BaselineHeld {
+            attempted: "replace",
+            path: directory.path_of(BASELINES[0]),
+        });
+    }
+    directory.replace_all(&BASELINES, &encode(directory, BASELINES[0], baseline)?)
+}
+
+/// Replaces the baseline while a journal stands: of a host that was rebooted, where what was held of the old one went
+/// with the kernel that held it; or by one that has grown.
+///
+/// # Errors
+/// If a copy could not be made durable.
+pub fn renew_baseline(directory: &StateDirectory, baseline: &Snapshot) -> Result<(), StoreError> {
+    directory.replace_all(&BASELINES, &encode(directory, BASELINES[0], baseline)?)
+}
+
+/// Moves a damaged journal aside, and the baseline with it, for a person to look at, and gives their new names. The last
+/// ones moved so go.
+///
+/// # Errors
+/// If one of them could not be moved.
+pub fn set_aside(directory: &StateDirectory) -> Result<Vec<String>, StoreError> {
+    let mut moved = Vec::new();
+    for name in [JOURNAL, BASELINES[0], BASELINES[1]] {
+        if let Some(bytes) = directory.read(name, BASELINE_MAX_BYTES)? {
+            // The baseline need not be damaged: it is what the host had before, for whoever puts the rest back by hand.
+            let aside = format!("{name}.{}", if name == JOURNAL { "damaged" } else { "kept" });
+            directory.replace(&aside, &bytes)?;
+            directory.remove(&[name])?;
+            moved.push(aside);
+        }
+    }
+    Ok(moved)
+}
+
+/// Removes the journal and then the baseline, durably, when the last emergency has ended.
+///
+/// # Errors
+/// If one of `contents` has not ended, or if a file could not be removed.
+pub fn clear(directory: &StateDirectory, contents: &JournalContents) -> Result<(), StoreError> {
+    if contents.emergencies.iter().any(|e| e.state != State::Ended) {
+        return Err(StoreError::BaselineHeld {
+            attempted: "remove",
+            path: directory.path_of(BASELINES[0]),
+        });
+    }
+    directory.remove(&[JOURNAL])?;
+    directory.remove(&BASELINES)
+}
+
+fn encode(directory: &StateDirectory, name: &str, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    let json = serde_json::to_vec(value).map_err(|source| StoreError::Encode {
+        path: directory.path_of(name),
+        source,
+    })?;
+    let mut framed = format!("{MAGIC} {VERSION} {} {}\n", json.len(), Digest::of(&json)).into_bytes();
+    framed.extend_from_slice(&json);
+    Ok(framed)
+}
+
+fn read<T: for<'a> Deserialize<'a>>(
+    directory: &StateDirectory,
+    name: &str,
+    limit_bytes: u64,
+) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = directory.read(name, limit_bytes)? else {
+        return Ok(None);
+    };
+    let json = unframe(directory, name, &bytes)?;
+    let value = serde_json::from_slice(json).map_err(|e| damaged(directory, name, &e.to_string()))?;
+    Ok(Some(value))
+}
+
+/// The JSON behind a header that fits it.
+fn unframe<'a>(directory: &StateDirectory, name: &str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    let broken = |why| damaged(directory, name, why);
+    let end = bytes.iter().take(HEADER_MAX_BYTES).position(|&b| b == b'\n');
+    let header = end.and_then(|end| std::str::from_utf8(&bytes[..end]).ok());
+    let (Some(end), Some(header)) = (end, header) else {
+        return Err(broken("it does not begin with a header"));
+    };
+    let json = &bytes[end + 1..];
+    let mut words = header.split(' ');
+    let version = (words.next() == Some(MAGIC))
+        .then(|| words.next())
+        .flatten()
+        .and_then(|word| word.parse().ok());
+    match version {
+        Some(VERSION) => {}
+        None => return Err(broken("its header is of another file")),
+        Some(found) => {
+            return Err(StoreError::UnknownVersion {
+                path: directory.path_of(name),
+                found,
+                known: VERSION,
+            });
+        }
+    }
+    if header != format!("{MAGIC} {VERSION} {} {}", json.len(), Digest::of(json)) {
+        return Err(broken("its contents are not those that its header names"));
+    }
+    Ok(json)
+}
+
+fn damaged(directory: &StateDirectory, name: &str, why: &str) -> StoreError {
+    StoreError::Damaged {
+        path: directory.path_of(name),
+        why: why.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! The only door to the disk: the state directory, the journal for crash recovery, the audit file and
+//! the secrets that seal it.
+//!
+//! **Invariant:** `Ok` from anything that writes means that it is durable. What is damaged is an error that names the
+//! file, never an empty answer: whoever asked decides in which direction to go on.
+
+pub mod audit;
+pub mod directory;
+pub mod disk;
+mod error;
+pub mod journal;
+#[cfg(test)]
+mod power;
+pub mod ratchet;
+
+pub use error::{Defect, StoreError};
