@@ -12,6 +12,7 @@
 //! | [`planning`] | verbs, pure: policy and snapshot to plan; three-way restore; an independent check of any plan | `model` |
 //! | [`kernel`] | the only door to netlink: trait, real implementation, model kernel with scripted faults | `model` |
 //! | [`store`] | the only door to the disk: state directory, journal, audit file | `model` |
+//! | [`api`] | what both binaries agree on: requests, answers, errors, method to right | `model` |
 //!
 //! # Invariants
 //!
@@ -22,6 +23,7 @@
 //!
 //! `tests/architecture.rs` holds the import rule and names file and line where it is broken.
 
+pub mod api;
 pub mod kernel;
 pub mod model;
 pub mod planning;

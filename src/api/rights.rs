@@ -1,0 +1,108 @@
+//! One table: every method of the API, its path, and the right that it needs. What is not in the table does not exist.
+
+use serde::{Deserialize, Serialize};
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Right {
+    /// See the state, the policies and the audit log.
+    Observe,
+    /// Make plans.
+    Plan,
+    /// Declare, confirm and extend emergencies.
+    Declare,
+    /// End emergencies.
+    Revert,
+}
+
+/// An HTTP verb that the API uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Reads.
+    Get,
+    /// Changes.
+    Post,
+}
+
+/// A method of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// `GET /v1/status`.
+    Status,
+    /// `GET /v1/readiness`.
+    Readiness,
+    /// `GET /v1/snapshot`.
+    Snapshot,
+    /// `GET /v1/openapi.json`.
+    OpenApi,
+    /// `GET /v1/policies`.
+    Policies,
+    /// `GET /v1/policies/{name}`.
+    Policy,
+    /// `POST /v1/plans`.
+    Plan,
+    /// `POST /v1/emergencies`.
+    Declare,
+    /// `GET /v1/emergencies`.
+    Emergencies,
+    /// `GET /v1/emergencies/{id}`.
+    Emergency,
+    /// `GET /v1/emergencies/{id}/receipt`.
+    Receipt,
+    /// `POST /v1/emergencies/{id}/confirm`.
+    Confirm,
+    /// `POST /v1/emergencies/{id}/extend`.
+    Extend,
+    /// `POST /v1/emergencies/{id}/revert`.
+    Revert,
+    /// `GET /v1/audit`.
+    Audit,
+    /// `GET /v1/audit/head`.
+    AuditHead,
+}
+
+impl Method {
+    /// Every method.
+    pub const ALL: [Self; 16] = [
+        Self::Status,
+        Self::Readiness,
+        Self::Snapshot,
+        Self::OpenApi,
+        Self::Policies,
+        Self::Policy,
+        Self::Plan,
+        Self::Declare,
+        Self::Emergencies,
+        Self::Emergency,
+        Self::Receipt,
+        Self::Confirm,
+        Self::Extend,
+        Self::Revert,
+        Self::Audit,
+        Self::AuditHead,
+    ];
+
+    /// Verb, path and right. The match is exhaustive: a method without a right does not compile.
+    #[must_use]
+    pub fn entry(self) -> (Verb, &'static str, Right) {
+        match self {
+            Self::Status => (Verb::Get, "/v1/status", Right::Observe),
+            Self::Readiness => (Verb::Get, "/v1/readiness", Right::Observe),
+            Self::Snapshot => (Verb::Get, "/v1/snapshot", Right::Observe),
+            Self::OpenApi => (Verb::Get, "/v1/openapi.json", Right::Observe),
+            Self::Policies => (Verb::Get, "/v1/policies", Right::Observe),
+            Self::Policy => (Verb::Get, "/v1/policies/{name}", Right::Observe),
+            Self::Plan => (Verb::Post, "/v1/plans", Right::Plan),
+            Self::Declare => (Verb::Post, "/v1/emergencies", Right::Declare),
+            Self::Emergencies => (Verb::Get, "/v1/emergencies", Right::Observe),
+            Self::Emergency => (Verb::Get, "/v1/emergencies/{id}", Right::Observe),
+            Self::Receipt => (Verb::Get, "/v1/emergencies/{id}/receipt", Right::Observe),
+            Self::Confirm => (Verb::Post, "/v1/emergencies/{id}/confirm", Right::Declare),
+            Self::Extend => (Verb::Post, "/v1/emergencies/{id}/extend", Right::Declare),
+            Self::Revert => (Verb::Post, "/v1/emergencies/{id}/revert", Right::Revert),
+            Self::Audit => (Verb::Get, "/v1/audit", Right::Observe),
+            Self::AuditHead => (Verb::Get, "/v1/audit/head", Right::Observe),
+        }
+    }
+}

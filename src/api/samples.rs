@@ -1,0 +1,208 @@
+//! One fixed value of every answer, for the tests of the server and of the command line.
+
+use super::*;
+
+/// An id as the daemon gives them.
+pub(crate) const ID: &str = "01936a5e-7c00-7000-8000-0123456789ab";
+
+pub(crate) fn emergency() -> EmergencyView {
+    EmergencyView {
+        id: ID.to_owned(),
+        policy: "isolate-host".to_owned(),
+        state: EmergencyState::InForce,
+        occasion: "security-incident".to_owned(),
+        reason: "ransomware on the file server".to_owned(),
+        authority: "INC-4711".to_owned(),
+        declared_by: "alice (1000)".to_owned(),
+        declared_at: "2026-11-24T03:00:00Z".to_owned(),
+        affects: "own-hosts".to_owned(),
+        notice: "This host is cut off; call 4711.".to_owned(),
+        ends_at: "2026-11-24T05:00:00Z".to_owned(),
+        remaining_ms: 7_199_500,
+        confirm_within_ms: Some(120_000),
+        methods: vec!["gate".to_owned(), "seal".to_owned()],
+        links: vec!["eth0".to_owned(), "eth1".to_owned()],
+        lifelines: vec!["console".to_owned()],
+        plan_digest: "9f86d081884c7d659a2feaa0c55ad015".to_owned(),
+    }
+}
+
+pub(crate) fn status() -> Status {
+    Status {
+        api_version: VERSION.to_owned(),
+        state: HostState::InForce,
+        emergencies: vec![emergency()],
+        open_paths: Vec::new(),
+        audit: audit_head(),
+        daemon_version: "0.1.0".to_owned(),
+    }
+}
+
+pub(crate) fn degraded() -> Status {
+    let holed = EmergencyView {
+        state: EmergencyState::Degraded,
+        confirm_within_ms: None,
+        remaining_ms: 59_000,
+        ..emergency()
+    };
+    Status {
+        state: HostState::Degraded,
+        emergencies: vec![holed],
+        open_paths: vec!["filter ingress block 1 pref 65535 drop".to_owned()],
+        audit: AuditHead {
+            healthy: false,
+            fault: Some("no space left on device".to_owned()),
+            ..audit_head()
+        },
+        ..status()
+    }
+}
+
+pub(crate) fn clear() -> Status {
+    Status {
+        state: HostState::Clear,
+        emergencies: Vec::new(),
+        ..status()
+    }
+}
+
+pub(crate) fn policy_summary() -> PolicySummary {
+    PolicySummary {
+        name: "isolate-host".to_owned(),
+        summary: "Cuts this host off, keeps the console".to_owned(),
+        affects: "own-hosts".to_owned(),
+        methods: vec!["gate".to_owned(), "seal".to_owned()],
+        default_ms: 7_200_000,
+        maximum_ms: 86_400_000,
+    }
+}
+
+pub(crate) fn policy() -> PolicyView {
+    PolicyView {
+        summary: policy_summary(),
+        digest: "0123456789abcdef".to_owned(),
+        source: "name = \"isolate-host\"\n".to_owned(),
+    }
+}
+
+pub(crate) fn plan() -> PlanView {
+    PlanView {
+        digest: "9f86d081884c7d659a2feaa0c55ad015".to_owned(),
+        policy: "isolate-host".to_owned(),
+        affects: "own-hosts".to_owned(),
+        duration_ms: 7_200_000,
+        links: vec!["eth0".to_owned(), "eth1".to_owned()],
+        steps: vec![
+            StepView {
+                phase: "lay".to_owned(),
+                summary: "lifeline console in front of the block".to_owned(),
+                changes: vec![
+                    "tc qdisc add dev eth0 clsact".to_owned(),
+                    "ip rule add pref 100 from all to 192.0.2.7 lookup main".to_owned(),
+                ],
+            },
+            StepView {
+                phase: "flip".to_owned(),
+                summary: "cut".to_owned(),
+                changes: vec!["ip rule add pref 200 prohibit".to_owned()],
+            },
+        ],
+        coverage: vec![
+            CoverageView {
+                traffic: "forwarded IPv4".to_owned(),
+                fate: "stopped".to_owned(),
+                note: "by gate and seal".to_owned(),
+            },
+            CoverageView {
+                traffic: "raw sockets that bypass queueing".to_owned(),
+                fate: "passes".to_owned(),
+                note: "PACKET_QDISC_BYPASS leaves before traffic control; it needs CAP_NET_RAW on this host".to_owned(),
+            },
+        ],
+        lifelines: vec![LifelineView {
+            name: "console".to_owned(),
+            kept_by: vec!["rule 100 to 192.0.2.7".to_owned(), "filter 10 on eth0".to_owned()],
+        }],
+        not_recreatable: vec!["temporary address 2001:db8::1 on eth0".to_owned()],
+        warnings: vec!["eth1 has no carrier".to_owned()],
+        loses_session: true,
+    }
+}
+
+pub(crate) fn receipt() -> ReceiptView {
+    ReceiptView {
+        emergency: ID.to_owned(),
+        state: EmergencyState::Ended,
+        cut_us: Some(412),
+        baseline_digest: "aaaa".to_owned(),
+        restored_digest: Some("aaaa".to_owned()),
+        residues: Vec::new(),
+        kept_foreign_changes: vec!["route 198.51.100.0/24 via 192.0.2.1".to_owned()],
+        conflicts: Vec::new(),
+        not_recreated: Vec::new(),
+    }
+}
+
+pub(crate) fn stuck_receipt() -> ReceiptView {
+    ReceiptView {
+        state: EmergencyState::Stuck,
+        restored_digest: Some("bbbb".to_owned()),
+        residues: vec!["route default via 192.0.2.1 dev eth0 is missing".to_owned()],
+        ..receipt()
+    }
+}
+
+pub(crate) fn audit_head() -> AuditHead {
+    AuditHead {
+        healthy: true,
+        fault: None,
+        sequence: 42,
+        hash: "e3b0c44298fc1c14".to_owned(),
+        root: "5df6e0e2761359d3".to_owned(),
+        short: "5df6e0e27613".to_owned(),
+        checkpoint: Some("portcullis-audit/0123\n41\nAAAA\n\n\u{2014} portcullis-audit/0123 BBBB\n".to_owned()),
+    }
+}
+
+pub(crate) fn audit_page() -> AuditPage {
+    AuditPage {
+        records: vec![
+            serde_json::json!({
+                "actor": "daemon", "details": null, "emergency": null, "event": "daemon-started", "policy": null,
+                "sequence": 41, "time": "2026-11-24T02:00:00.000Z",
+            }),
+            serde_json::json!({
+                "actor": {"peer": {"uid": 1000, "user": "ada"}}, "details": {"reason": "ransomware"},
+                "emergency": ID, "event": "declared", "policy": "isolate-host", "sequence": 42,
+                "time": "2026-11-24T03:00:00.000Z",
+            }),
+        ],
+        more: true,
+    }
+}
+
+pub(crate) fn readiness() -> Readiness {
+    Readiness {
+        ready: false,
+        findings: vec![
+            Finding {
+                check: "netlink".to_owned(),
+                grade: Grade::Good,
+                seen: "strict mode".to_owned(),
+                hint: String::new(),
+            },
+            Finding {
+                check: "act_gact".to_owned(),
+                grade: Grade::Warning,
+                seen: "not in this kernel".to_owned(),
+                hint: "mirred stands in for it".to_owned(),
+            },
+            Finding {
+                check: "audit log".to_owned(),
+                grade: Grade::Failed,
+                seen: "no space left on device".to_owned(),
+                hint: "free space on /var".to_owned(),
+            },
+        ],
+    }
+}
