@@ -13,6 +13,7 @@
 //! | [`kernel`] | the only door to netlink: trait, real implementation, model kernel with scripted faults | `model` |
 //! | [`store`] | the only door to the disk: state directory, journal, audit file | `model` |
 //! | [`api`] | what both binaries agree on: requests, answers, errors, method to right | `model` |
+//! | [`daemon`] | effects: the controller, which owns the state; executor, server, monitor | all but `cli`, `drill` |
 //!
 //! # Invariants
 //!
@@ -24,6 +25,7 @@
 //! `tests/architecture.rs` holds the import rule and names file and line where it is broken.
 
 pub mod api;
+pub mod daemon;
 pub mod kernel;
 pub mod model;
 pub mod planning;

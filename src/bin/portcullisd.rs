@@ -1,0 +1,5 @@
+//! The privileged daemon.
+
+fn main() -> std::process::ExitCode {
+    portcullis::daemon::main::main()
+}

@@ -1,0 +1,406 @@
+//! From a request to a cut: terms, plan, record, journal, kernel, read-back.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::terms::{self, Terms};
+use super::{Controller, chain};
+use crate::api::error::{ApiError, Code};
+use crate::api::{DeclareRequest, EmergencyView, PlanRequest, PlanView, ReceiptView, Risk, Session};
+use crate::daemon::command::Preconditions;
+use crate::daemon::policies::Loaded;
+use crate::daemon::{actor, executor, resolver};
+use crate::kernel::Kinds;
+use crate::model::cut::Cut;
+use crate::model::emergency::{Deadline, Declaration, Emergency, Event, Moment, State};
+use crate::model::names::{Digest, EmergencyId};
+use crate::model::plan::Plan;
+use crate::model::record::{Actor, Draft, EventKind};
+use crate::model::snapshot::Snapshot;
+use crate::planning;
+
+/// A read-back that differs is enforced again this often before the cut is given up.
+const ENFORCE_ATTEMPTS: u32 = 3;
+
+/// A plan with what it was made from.
+struct Draw {
+    plan: Plan,
+    host: Snapshot,
+}
+
+impl Controller {
+    /// `POST /v1/plans`.
+    pub(super) fn show_plan(&mut self, asker: &Actor, request: &PlanRequest) -> Result<PlanView, ApiError> {
+        let loaded = self.policy_named(&request.policy)?.clone();
+        let limits = &loaded.policy.limits;
+        let duration_ms = terms::duration(limits, request.duration_ms)?;
+        let draw = self.draw(&loaded)?;
+        let loses = self.loses(&draw, request.session.as_ref())?;
+        let digest = draw.plan.digest();
+        self.note(Draft {
+            event: EventKind::PlanMade,
+            actor: asker.clone(),
+            emergency: None,
+            policy: Some(loaded.policy.name.clone()),
+            details: json!({ "plan": digest, "steps": draw.plan.steps.len() }),
+        });
+        Ok(super::views::plan(&draw.plan, &draw.host, digest, duration_ms, loses))
+    }
+
+    /// `POST /v1/emergencies`.
+    pub(super) fn declare(
+        &mut self,
+        asker: &Actor,
+        request: &DeclareRequest,
+        pre: &Preconditions,
+    ) -> Result<EmergencyView, ApiError> {
+        let key = pre.idempotency_key.as_deref();
+        if let Some(id) = self.keys.earlier(key, request)? {
+            return self.emergency_view(&id.to_string());
+        }
+        let started = Instant::now();
+        let loaded = self.policy_named(&request.policy)?.clone();
+        let terms = terms::of(&loaded, request)?;
+        self.refuse_while_stuck()?;
+        let draw = self.draw(&loaded)?;
+        let digest = draw.plan.digest();
+        refuse_other_plan(pre, digest)?;
+        self.refuse_unaccepted_risk(&draw, request)?;
+        self.refuse_unguarded()?;
+        let emergency = self.emergency(asker, request, &loaded, &terms, &draw.plan, digest);
+        let id = emergency.id;
+        self.write_down(asker, emergency, &draw)?;
+        let cut = self.carry_out(id, &draw.plan, started)?;
+        self.keys.remember(key, request, id);
+        info!(emergency = %id, policy = %loaded.policy.name, micros = cut.as_micros(), "in force");
+        self.emergency_view(&id.to_string())
+    }
+
+    /// Plans against the host as it is, and has the plan checked by the second opinion.
+    fn draw(&mut self, loaded: &Loaded) -> Result<Draw, ApiError> {
+        let refused = |code: &str, why: String, hint: &str| {
+            ApiError::new(
+                Code::PlanRefused,
+                format!("no safe plan for policy `{}`: {why} ({code})", loaded.policy.name),
+                hint,
+            )
+        };
+        let pinned = resolver::resolve(&loaded.policy)
+            .map_err(|e| refused("name-unresolved", e.to_string(), "write the address into the policy"))?;
+        let host = self.read(Kinds::ALL)?;
+        let in_force = self.held_cuts();
+        let baseline = self.baseline.as_ref().unwrap_or(&host);
+        let plan = planning::plan(&loaded.policy, &host, baseline, &in_force, &pinned)
+            .map_err(|e| refused(e.code(), e.to_string(), e.hint()))?;
+        let mut cuts = in_force;
+        cuts.push(plan.cut.clone());
+        planning::check(&plan.steps, &host, &cuts).map_err(|e| {
+            refused(
+                "unsafe-plan",
+                e.to_string(),
+                "report this: planner and checker disagree",
+            )
+        })?;
+        Ok(Draw { plan, host })
+    }
+
+    /// What an operator should know before declaring this policy here.
+    pub(super) fn draw_warnings(&mut self, loaded: &Loaded) -> Result<Vec<String>, ApiError> {
+        self.draw(loaded).map(|draw| draw.plan.warnings)
+    }
+
+    fn loses(&self, draw: &Draw, session: Option<&Session>) -> Result<bool, ApiError> {
+        let Some(session) = session else { return Ok(false) };
+        let address = |text: &str| {
+            text.parse::<IpAddr>().map_err(|_| {
+                ApiError::new(
+                    Code::BadRequest,
+                    format!("the session's address {text:?} is not valid"),
+                    "leave the session out",
+                )
+            })
+        };
+        let (peer, local) = (address(&session.peer)?, address(&session.local)?);
+        Ok(planning::loses_session(
+            &draw.plan.cut,
+            &draw.host,
+            peer,
+            session.peer_port,
+            local,
+            session.local_port,
+        ))
+    }
+
+    fn refuse_unaccepted_risk(&self, draw: &Draw, request: &DeclareRequest) -> Result<(), ApiError> {
+        let loses = self.loses(draw, request.session.as_ref())?;
+        if !loses || request.accept_risks.contains(&Risk::LoseSession) {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            Code::RiskNotAccepted,
+            "the plan would cut the session from which it is declared",
+            "declare from a console or a lifeline, or accept it by `--accept-risk lose-session`",
+        ))
+    }
+
+    fn refuse_while_stuck(&self) -> Result<(), ApiError> {
+        match self.emergencies.iter().find(|e| e.state == State::Stuck) {
+            None => Ok(()),
+            Some(stuck) => Err(ApiError::new(
+                Code::Stuck,
+                format!("the restore of emergency {} left residue", stuck.id),
+                format!("see `portcullis status`; `portcullis revert {}` tries again", stuck.id),
+            )),
+        }
+    }
+
+    /// Whoever would end the cut if this process died must be there before it begins.
+    fn refuse_unguarded(&mut self) -> Result<(), ApiError> {
+        self.guard().map_err(|error| {
+            ApiError::new(
+                Code::NoGuardian,
+                format!("the guardian could not be started, so nothing was cut: {error}"),
+                "see `portcullis doctor`; processes or file descriptors may have run out",
+            )
+        })
+    }
+
+    fn emergency(
+        &self,
+        asker: &Actor,
+        request: &DeclareRequest,
+        loaded: &Loaded,
+        terms: &Terms,
+        plan: &Plan,
+        plan_digest: Digest,
+    ) -> Emergency {
+        let now = self.clock.now();
+        let after = |after_ms| Deadline {
+            set_at: now.clone(),
+            after_ms,
+        };
+        Emergency {
+            id: EmergencyId::new(Uuid::now_v7()),
+            policy: loaded.policy.name.clone(),
+            declaration: Declaration {
+                occasion: terms.occasion,
+                reason: request.reason.clone(),
+                authority: request.authority.clone(),
+                declared_by: actor::spoken(asker),
+            },
+            affects: loaded.policy.affects,
+            notice: loaded.policy.notice.clone(),
+            limits: loaded.policy.limits,
+            fail: loaded.policy.fail,
+            cut: plan.cut.clone(),
+            plan_digest,
+            state: State::Applying,
+            deadline: after(terms.duration_ms),
+            confirm_by: terms.confirm_within_ms.map(after),
+        }
+    }
+
+    /// Record, baseline, journal: all durable before the first change. If one fails, nothing has happened.
+    fn write_down(&mut self, asker: &Actor, emergency: Emergency, draw: &Draw) -> Result<(), ApiError> {
+        let now = self.clock.now();
+        let draft = Draft {
+            event: EventKind::Declared,
+            actor: asker.clone(),
+            emergency: Some(emergency.id),
+            policy: Some(emergency.policy.clone()),
+            details: declared_details(&emergency, &draw.plan),
+        };
+        self.books.record(draft, &now).map_err(|e| {
+            ApiError::new(
+                Code::NoRecord,
+                format!(
+                    "the declaration could not be recorded, so nothing was cut: {}",
+                    chain(&e)
+                ),
+                "see `portcullis doctor`; free the disk of the state directory",
+            )
+        })?;
+        let no_journal = |e: crate::store::StoreError| {
+            ApiError::new(
+                Code::NoJournal,
+                format!("the journal could not be written, so nothing was cut: {}", chain(&e)),
+                "see `portcullis doctor`; free the disk of the state directory",
+            )
+        };
+        // What an earlier end could not remove would stand in the way of the new baseline.
+        self.catch_up();
+        let baseline = match &self.baseline {
+            None => {
+                self.books.save_baseline(&draw.host).map_err(no_journal)?;
+                draw.host.clone()
+            }
+            Some(known) => {
+                let grown = planning::grown(known, &draw.host, &emergency.cut);
+                if grown != *known {
+                    self.books.renew_baseline(&grown).map_err(no_journal)?;
+                }
+                grown
+            }
+        };
+        self.emergencies.push(emergency);
+        if let Err(error) = self.save() {
+            self.emergencies.pop();
+            return Err(no_journal(error));
+        }
+        self.baseline = Some(baseline);
+        Ok(())
+    }
+
+    /// Carries the plan out and reads back; undoes everything if it cannot be put in force.
+    fn carry_out(&mut self, id: EmergencyId, plan: &Plan, started: Instant) -> Result<Duration, ApiError> {
+        let outcome = executor::run(&mut *self.kernel, &plan.steps).map_err(|e| chain(&e));
+        let took = started.elapsed();
+        match outcome.and_then(|()| self.enforce()) {
+            Ok(()) => {
+                self.settle(id, took);
+                Ok(took)
+            }
+            Err(why) => Err(self.give_up(id, &why)),
+        }
+    }
+
+    /// Brings the kernel to what the held cuts want and reads back until it does.
+    ///
+    /// # Errors
+    /// What is still open after a bounded number of attempts.
+    pub(super) fn enforce(&mut self) -> Result<(), String> {
+        let mut failure = String::new();
+        for _ in 0..ENFORCE_ATTEMPTS {
+            let now = self.kernel.snapshot(self.kinds_held()).map_err(|e| chain(&e))?;
+            let baseline = self.baseline.as_ref().unwrap_or(&now);
+            let desired = planning::desired(baseline, &self.held_cuts()).map_err(|e| e.to_string())?;
+            let steps = planning::steps(&now, &desired);
+            if steps.is_empty() {
+                return Ok(());
+            }
+            failure = format!("the kernel does not hold what was acknowledged: {}", steps[0].summary);
+            if let Err(error) = executor::run(&mut *self.kernel, &steps) {
+                failure = chain(&error);
+            }
+        }
+        Err(failure)
+    }
+
+    fn settle(&mut self, id: EmergencyId, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let baseline = self.baseline.as_ref().map(Snapshot::digest);
+        self.transition(
+            id,
+            Event::Applied,
+            &Actor::Daemon,
+            EventKind::InForce,
+            json!({ "cut_us": micros, "baseline": baseline }),
+        );
+        self.keep_receipt(id, |receipt| receipt.cut_us = Some(micros));
+    }
+
+    fn give_up(&mut self, id: EmergencyId, why: &str) -> ApiError {
+        warn!(emergency = %id, why, "the cut could not be put in force, undoing it");
+        self.transition(
+            id,
+            Event::ApplyFailed,
+            &Actor::Daemon,
+            EventKind::ApplyFailed,
+            json!({ "why": why }),
+        );
+        let receipt = self.restore(id);
+        failed_apply(why, &receipt)
+    }
+}
+
+fn failed_apply(why: &str, receipt: &ReceiptView) -> ApiError {
+    if receipt.residues.is_empty() {
+        ApiError::new(
+            Code::KernelRefused,
+            format!("the cut could not be put in force and is undone: {why}"),
+            "see `portcullis audit show --kind apply-failed`",
+        )
+    } else {
+        ApiError::new(
+            Code::Partial,
+            format!(
+                "the cut could not be put in force, and undoing it left {}: {why}",
+                receipt.residues.join("; ")
+            ),
+            "call a person; `portcullis status` names what is left",
+        )
+    }
+}
+
+fn refuse_other_plan(pre: &Preconditions, digest: Digest) -> Result<(), ApiError> {
+    match &pre.plan_digest {
+        Some(wanted) if *wanted != digest.to_string() => Err(ApiError::new(
+            Code::PlanChanged,
+            format!("the plan is now {}, not {wanted}", digest),
+            "the host or the policy has changed: read the plan again and declare with its digest",
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn declared_details(emergency: &Emergency, plan: &Plan) -> serde_json::Value {
+    json!({
+        "occasion": emergency.declaration.occasion,
+        "reason": emergency.declaration.reason,
+        "authority": emergency.declaration.authority,
+        "affects": emergency.affects,
+        "duration_ms": emergency.deadline.after_ms,
+        "confirm_within_ms": emergency.confirm_by.as_ref().map(|d| d.after_ms),
+        "policy_digest": plan.policy_digest,
+        "plan": emergency.plan_digest,
+        "methods": emergency.cut.methods,
+        "links": emergency.cut.links.values().collect::<Vec<_>>(),
+        "lifelines": emergency.cut.lifelines.iter().map(|l| &l.name).collect::<Vec<_>>(),
+    })
+}
+
+impl Controller {
+    /// The moments of a cut's life have one shape: the state changes, the journal and the log learn of it.
+    pub(super) fn transition(
+        &mut self,
+        id: EmergencyId,
+        event: Event,
+        actor: &Actor,
+        kind: EventKind,
+        details: serde_json::Value,
+    ) -> bool {
+        let Some(emergency) = self.emergencies.iter_mut().find(|e| e.id == id) else {
+            return false;
+        };
+        if let Err(refusal) = emergency.on(event) {
+            warn!(emergency = %id, %refusal, "ignoring");
+            return false;
+        }
+        let policy = emergency.policy.clone();
+        if let Err(error) = self.save() {
+            warn!(emergency = %id, error = chain(&error), "the journal could not be written, going on");
+        }
+        self.note(Draft {
+            event: kind,
+            actor: actor.clone(),
+            emergency: Some(id),
+            policy: Some(policy),
+            details,
+        });
+        true
+    }
+
+    /// The cut of one emergency.
+    pub(super) fn cut_of(&self, id: EmergencyId) -> Option<Cut> {
+        self.emergencies.iter().find(|e| e.id == id).map(|e| e.cut.clone())
+    }
+
+    /// Now, for deadlines.
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+}

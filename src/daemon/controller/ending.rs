@@ -1,0 +1,322 @@
+//! Confirming, extending, ending: by hand, by the deadline, for want of a confirmation. And the restore itself.
+//!
+//! A restore waits for nothing but the kernel: what cannot be recorded is put back all the same.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tracing::{error, info, warn};
+
+use super::{Controller, reading};
+use crate::api::error::{ApiError, Code, chain};
+use crate::api::{EmergencyView, ReceiptView};
+use crate::daemon::command::Preconditions;
+use crate::daemon::executor;
+use crate::kernel::Kinds;
+use crate::model::cut::Cut;
+use crate::model::emergency::{Event, Refusal, State};
+use crate::model::names::EmergencyId;
+use crate::model::plan::Step;
+use crate::model::record::{Actor, EventKind};
+use crate::model::snapshot::Snapshot;
+use crate::planning::{self, Restoration, Wait};
+
+/// A restore is computed anew from what the kernel holds until nothing is left to do, this often at most.
+const RESTORE_ATTEMPTS: u32 = 8;
+/// How long duplicate address detection may take (RFC 4862: one probe and up to two random seconds).
+const DETECTION_PATIENCE: Duration = Duration::from_secs(4);
+/// What tells whether it is over.
+const ADDRESSES: Kinds = Kinds {
+    addresses: true,
+    ..Kinds::NONE
+};
+/// Between two looks at it.
+const DETECTION_LOOK: Duration = Duration::from_millis(20);
+
+impl Controller {
+    /// `POST /v1/emergencies/{id}/confirm`.
+    pub(super) fn confirm(&mut self, asker: &Actor, id: &str) -> Result<EmergencyView, ApiError> {
+        self.change(asker, id, Event::Confirmed, EventKind::Confirmed, json!({}))
+    }
+
+    /// `POST /v1/emergencies/{id}/extend`.
+    pub(super) fn extend(
+        &mut self,
+        asker: &Actor,
+        id: &str,
+        by_ms: u64,
+        pre: &Preconditions,
+    ) -> Result<EmergencyView, ApiError> {
+        let request = json!({ "extend": id, "by_ms": by_ms });
+        let key = pre.idempotency_key.as_deref();
+        if let Some(id) = self.keys.earlier(key, &request)? {
+            return self.emergency_view(&id.to_string());
+        }
+        let view = self.change(
+            asker,
+            id,
+            Event::Extended { by_ms },
+            EventKind::Extended,
+            json!({ "by_ms": by_ms }),
+        )?;
+        let at = self.find(id)?;
+        self.keys.remember(key, &request, self.emergencies[at].id);
+        Ok(view)
+    }
+
+    /// A change of terms needs its record and its journal first, as a cut does: it may lengthen one.
+    fn change(
+        &mut self,
+        asker: &Actor,
+        id: &str,
+        event: Event,
+        kind: EventKind,
+        details: serde_json::Value,
+    ) -> Result<EmergencyView, ApiError> {
+        let at = self.find(id)?;
+        let before = self.emergencies[at].clone();
+        self.emergencies[at].on(event).map_err(refused)?;
+        let draft = crate::model::record::Draft {
+            event: kind,
+            actor: asker.clone(),
+            emergency: Some(before.id),
+            policy: Some(before.policy.clone()),
+            details,
+        };
+        let now = self.now();
+        if let Err(error) = self.books.record(draft, &now) {
+            self.emergencies[at] = before;
+            return Err(ApiError::new(
+                Code::NoRecord,
+                format!(
+                    "the change could not be recorded, so it was not made: {}",
+                    chain(&error)
+                ),
+                "see `portcullis doctor`; free the disk of the state directory",
+            ));
+        }
+        if let Err(error) = self.save() {
+            self.emergencies[at] = before;
+            return Err(ApiError::new(
+                Code::NoJournal,
+                format!(
+                    "the journal could not be written, so the change was not made: {}",
+                    chain(&error)
+                ),
+                "see `portcullis doctor`; free the disk of the state directory",
+            ));
+        }
+        self.emergency_view(id)
+    }
+
+    /// `POST /v1/emergencies/{id}/revert`. Reverting what has ended already gives the receipt again.
+    pub(super) fn revert(&mut self, asker: &Actor, id: &str) -> Result<ReceiptView, ApiError> {
+        if let Some(receipt) = self.past_receipt(id) {
+            return Ok(receipt);
+        }
+        let at = self.find(id)?;
+        let emergency = &self.emergencies[at];
+        let id = emergency.id;
+        let mut trial = emergency.clone();
+        trial.on(Event::RevertRequested).map_err(refused)?;
+        self.transition(id, Event::RevertRequested, asker, EventKind::RevertRequested, json!({}));
+        Ok(self.restore(id))
+    }
+
+    /// Ends what is due.
+    pub(super) fn expire(&mut self) {
+        let now = self.now();
+        let due: Vec<_> = self
+            .emergencies
+            .iter()
+            .filter_map(|e| e.due(&now).map(|event| (e.id, event)))
+            .collect();
+        for (id, event) in due {
+            let kind = if event == Event::ConfirmationDue {
+                EventKind::ConfirmationMissed
+            } else {
+                EventKind::DeadlineReached
+            };
+            if self.transition(id, event, &Actor::Daemon, kind, json!({})) {
+                let receipt = self.restore(id);
+                info!(emergency = %id, residues = receipt.residues.len(), "ended by itself");
+            }
+        }
+    }
+
+    /// Puts back what one emergency held, proves it, and closes it.
+    pub(super) fn restore(&mut self, id: EmergencyId) -> ReceiptView {
+        let Some(cut) = self.cut_of(id) else {
+            return ReceiptView::unknown(&id.to_string());
+        };
+        let remaining = self.held_cuts();
+        let view = match self.put_back(id, &cut, &remaining) {
+            Ok(view) => view,
+            Err(why) => ReceiptView {
+                residues: vec![why],
+                ..ReceiptView::unknown(&id.to_string())
+            },
+        };
+        let clean = view.residues.is_empty();
+        let details = json!({
+            "baseline": view.baseline_digest,
+            "restored": view.restored_digest,
+            "residues": view.residues,
+            "kept_foreign_changes": view.kept_foreign_changes,
+            "conflicts": view.conflicts,
+            "not_recreated": view.not_recreated,
+        });
+        let (event, kind) = if clean {
+            (Event::Restored, EventKind::Restored)
+        } else {
+            (Event::LeftResidue, EventKind::Residue)
+        };
+        self.transition(id, event, &Actor::Daemon, kind, details);
+        self.close(id, view)
+    }
+
+    /// Opens what needs no more than a narrow reading, then reads everything: computes, carries out and computes again,
+    /// until nothing is left to do.
+    ///
+    /// # Errors
+    /// If it is not known what is left: the kernel cannot be read, or the planner refuses.
+    fn put_back(&mut self, id: EmergencyId, cut: &Cut, remaining: &[Cut]) -> Result<ReceiptView, String> {
+        if let Some(baseline) = self.baseline.clone() {
+            self.open(&baseline, remaining)?;
+        }
+        let before = match self.read_patiently(Kinds::ALL) {
+            Ok(before) => before,
+            Err(why) if reading::only_add([cut]) => return self.prove_narrowly(id, cut, remaining, &why),
+            Err(why) => return Err(why),
+        };
+        let baseline = self.baseline.clone().unwrap_or_else(|| before.clone());
+        let mut ended: Vec<Cut> = self.ended.iter().map(|e| e.cut.clone()).collect();
+        ended.push(cut.clone());
+        let mut now = before.clone();
+        for _ in 0..RESTORE_ATTEMPTS {
+            let restoration = planning::restore(&now, &baseline, &ended, remaining).map_err(|e| e.to_string())?;
+            if restoration.steps.is_empty() {
+                break;
+            }
+            now = self.undo(&restoration)?;
+        }
+        // Refusals on the way do not count: what counts is what was read back.
+        let until = Instant::now() + DETECTION_PATIENCE;
+        loop {
+            let receipt = planning::receipt(&baseline, &before, &now, &ended, remaining);
+            // Where a killed process had begun the restore, nothing is left to send, but routes come with the end of a
+            // detection that it began.
+            let detecting = now.addresses.iter().any(|a| a.tentative.0);
+            if receipt.is_clean() || !detecting || Instant::now() >= until {
+                return Ok(super::views::receipt(id, &receipt));
+            }
+            std::thread::sleep(DETECTION_LOOK);
+            now = self.read_patiently(Kinds::ALL)?;
+        }
+    }
+
+    /// Opens gate and seal at once, however large the routing tables are and whatever happens to them.
+    fn open(&mut self, baseline: &Snapshot, remaining: &[Cut]) -> Result<(), String> {
+        for _ in 0..RESTORE_ATTEMPTS {
+            let now = self.read_patiently(reading::ADDITIVE)?;
+            let steps = planning::additive_part(&now, baseline, remaining).map_err(|e| e.to_string())?;
+            if steps.is_empty() {
+                break;
+            }
+            self.run_all(&steps);
+        }
+        Ok(())
+    }
+
+    /// Routes that never hold still are no reason to call a gate or a seal stuck that is open again: what holds still is
+    /// compared, and the receipt says that there is no digest of the whole.
+    fn prove_narrowly(
+        &mut self,
+        id: EmergencyId,
+        cut: &Cut,
+        remaining: &[Cut],
+        why: &str,
+    ) -> Result<ReceiptView, String> {
+        let now = self.read_patiently(reading::ADDITIVE)?;
+        let baseline = self.baseline.clone().unwrap_or_else(|| now.clone());
+        let seen = Snapshot {
+            links: now.links,
+            rules: now.rules,
+            qdiscs: now.qdiscs,
+            filters: now.filters,
+            ..baseline.clone()
+        };
+        let receipt = planning::receipt(&baseline, &seen, &seen, std::slice::from_ref(cut), remaining);
+        let mut view = super::views::receipt(id, &receipt);
+        view.restored_digest = None;
+        view.kept_foreign_changes
+            .push(format!("only links, rules and traffic control were compared: {why}"));
+        Ok(view)
+    }
+
+    /// Carries a restoration out, waiting where the kernel needs time, and reads what came of it.
+    fn undo(&mut self, restoration: &Restoration) -> Result<Snapshot, String> {
+        let mut from = 0;
+        for wait in &restoration.waits {
+            let until = wait.before_step.min(restoration.steps.len());
+            self.run_all(&restoration.steps[from..until]);
+            self.wait_for(wait)?;
+            from = until;
+        }
+        self.run_all(&restoration.steps[from..]);
+        self.read_patiently(Kinds::ALL)
+    }
+
+    fn run_all(&mut self, steps: &[Step]) {
+        for failure in executor::run_all(&mut *self.kernel, steps) {
+            warn!(
+                error = chain(&failure),
+                "a step of the restore did not go through, computing it again"
+            );
+        }
+    }
+
+    /// Duplicate address detection takes one to two seconds; what is not usable by then is left to the next attempt.
+    fn wait_for(&mut self, wait: &Wait) -> Result<(), String> {
+        let until = Instant::now() + DETECTION_PATIENCE;
+        while !wait.is_over(&self.read_patiently(ADDRESSES)?) && Instant::now() < until {
+            std::thread::sleep(DETECTION_LOOK);
+        }
+        Ok(())
+    }
+
+    /// Moves an ended emergency to the past; the last one takes the baseline and the journal with it.
+    fn close(&mut self, id: EmergencyId, mut view: ReceiptView) -> ReceiptView {
+        let Some(at) = self.emergencies.iter().position(|e| e.id == id) else {
+            return view;
+        };
+        view.state = super::views::state(self.emergencies[at].state);
+        view.cut_us = self.cut_time(id);
+        if self.emergencies[at].state != State::Ended {
+            error!(emergency = %id, residues = ?view.residues, "the restore left residue, a person is needed");
+            self.keep_receipt(id, |kept| *kept = view.clone());
+            return view;
+        }
+        let emergency = self.emergencies.remove(at);
+        if self.emergencies.is_empty() {
+            self.baseline = None;
+            self.ended.clear();
+        } else if !reading::only_add([&emergency.cut]) {
+            self.ended.push(emergency.clone());
+        }
+        if let Err(error) = self.save() {
+            warn!(error = chain(&error), "the journal could not be written, going on");
+        }
+        self.remember(emergency, view.clone());
+        view
+    }
+}
+
+fn refused(refusal: Refusal) -> ApiError {
+    let (code, hint) = match refusal {
+        Refusal::WrongState { .. } => (Code::WrongState, "`portcullis status` shows where it stands"),
+        Refusal::OverCap { .. } => (Code::OverLimit, "end it, and declare anew if it is still needed"),
+        Refusal::NothingToConfirm => (Code::WrongState, "it was confirmed already, or needs no confirmation"),
+    };
+    ApiError::new(code, refusal.to_string(), hint)
+}

@@ -1,0 +1,345 @@
+//! Owns the state of every emergency and is the only one that changes it, the journal, the audit log and the kernel.
+//!
+//! It runs on a thread of its own and does one thing at a time, so a question is answered from one consistent state. Its
+//! order is always the same: decide (pure), record and journal (durable), act on the kernel, read back, record what was
+//! seen. A crash between any two of these is recovered from by `recovery`, which is the same computation as the first
+//! apply. A restore waits for neither record nor journal.
+//!
+//! The one await is for the next input; it is cancel-safe, because nothing is half done at that point.
+
+mod books;
+mod declaring;
+mod drift;
+mod ending;
+mod keys;
+mod readiness;
+mod reading;
+mod recovery;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::{info, warn};
+
+use self::books::{Books, Watch};
+use self::keys::Keys;
+use super::actor;
+use super::clock::Clock;
+use super::command::{Call, Command};
+use super::guardian::Guardian;
+use super::policies::Policies;
+use super::supervisor::Supervisor;
+use crate::api::ReceiptView;
+use crate::api::error::{ApiError, Code, chain};
+use crate::kernel::{Kernel, KernelError, Kinds};
+use crate::model::cut::Cut;
+use crate::model::emergency::{Emergency, State};
+use crate::model::names::EmergencyId;
+use crate::model::record::{Actor, Draft, EventKind};
+use crate::model::snapshot::Snapshot;
+use crate::store::directory::StateDirectory;
+use crate::store::ratchet::Keeping;
+
+/// Ended emergencies whose receipts stay at hand; older ones are in the audit log.
+const PAST_MAX: usize = 64;
+/// While a cut is held, the whole state is compared at least this often: the kernel changes some things silently.
+const COMPARE_EVERY: Duration = Duration::from_secs(5);
+/// A timer counts CLOCK_MONOTONIC, a deadline CLOCK_BOOTTIME: after a suspend this bounds how late a deadline is seen.
+const LATEST_WAKE: Duration = Duration::from_secs(1);
+/// The audit log is not sealed so shortly before something is to end: the restore comes first.
+const NO_SEAL_BEFORE_END: Duration = Duration::from_millis(250);
+
+/// The one who owns the state.
+pub struct Controller {
+    kernel: Box<dyn Kernel>,
+    clock: Box<dyn Clock>,
+    books: Books,
+    policies: Policies,
+    /// Not ended, oldest first.
+    emergencies: Vec<Emergency>,
+    /// What the host goes back to; held exactly while any emergency is.
+    baseline: Option<Snapshot>,
+    /// Ended while others were in force, and took away what those may have taken the rest of; oldest first.
+    ended: Vec<Emergency>,
+    /// What is known so far for the receipts of those that are not over.
+    receipts: BTreeMap<EmergencyId, ReceiptView>,
+    /// Ended, newest first.
+    past: VecDeque<(Emergency, ReceiptView)>,
+    keys: Keys,
+    guardian: Option<Guardian>,
+}
+
+/// A state in one word or two, for people.
+fn spoken(state: State) -> &'static str {
+    match state {
+        State::Applying => "is being applied",
+        State::InForce => "is in force",
+        State::Degraded => "is in force with a hole",
+        State::Restoring => "is being undone",
+        State::Ended => "has ended",
+        State::Stuck => "left residue",
+    }
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller")
+            .field("emergencies", &self.emergencies)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The start could not be recorded, so nothing else could be either.
+    #[error("failed to take up the state directory")]
+    Store(#[from] crate::store::StoreError),
+    /// The kernel cannot be read.
+    #[error("failed to read the kernel's network state")]
+    Kernel(#[from] KernelError),
+}
+
+impl Controller {
+    /// Takes up what the journal holds and brings the kernel to where it should be.
+    ///
+    /// # Errors
+    /// If the state directory or the kernel cannot be read at all.
+    pub fn start(
+        kernel: Box<dyn Kernel>,
+        clock: Box<dyn Clock>,
+        directory: StateDirectory,
+        keeping: &Keeping,
+        policies: Policies,
+        guardian: Option<Guardian>,
+    ) -> Result<Self, StartError> {
+        let books = Books::open(directory, keeping, &*clock);
+        let mut controller = Self {
+            kernel,
+            clock,
+            books,
+            policies,
+            emergencies: Vec::new(),
+            baseline: None,
+            ended: Vec::new(),
+            receipts: BTreeMap::new(),
+            past: VecDeque::new(),
+            keys: Keys::default(),
+            guardian,
+        };
+        let last = controller.books.last_run();
+        controller.note(Draft {
+            details: serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "policies": controller.policy_digests() }),
+            ..Draft::of_daemon(EventKind::DaemonStarted)
+        });
+        controller.recover(last)?;
+        Ok(controller)
+    }
+
+    /// Serves until told to stop. A cut in force stays in force: its journal is taken up at the next start.
+    pub async fn serve(
+        mut self,
+        mut calls: mpsc::Receiver<Call>,
+        bell: Arc<Notify>,
+        mut stop: watch::Receiver<bool>,
+        mut supervisor: Supervisor,
+    ) {
+        let mut compared = tokio::time::Instant::now();
+        loop {
+            supervisor.alive(|| self.standing());
+            let wait = self.next_wake().min(supervisor.longest_silence());
+            // By turns, so that neither events without end keep an operator waiting nor requests without end a drift.
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = bell.notified() => { self.compare(); compared = tokio::time::Instant::now(); }
+                call = calls.recv() => match call {
+                    Some(call) => self.answer(call),
+                    None => break,
+                },
+                () = tokio::time::sleep(wait) => {}
+            }
+            if compared.elapsed() >= COMPARE_EVERY {
+                self.compare();
+                compared = tokio::time::Instant::now();
+            }
+            self.expire();
+            self.keep_guarded();
+            self.catch_up();
+            if self.next_wake() > NO_SEAL_BEFORE_END {
+                let watch = if self.held().next().is_some() {
+                    Watch::Held
+                } else {
+                    Watch::Idle
+                };
+                self.books.seal_if_due(&self.clock.now(), watch);
+            }
+        }
+        info!(held = self.held().count(), "stopping");
+        self.note(Draft {
+            details: serde_json::json!({ "held": self.held().count() }),
+            ..Draft::of_daemon(EventKind::DaemonStopped)
+        });
+        self.books.seal(&self.clock.now());
+    }
+
+    /// Sees to it that the guardian is there, where there is to be one.
+    fn guard(&mut self) -> std::io::Result<()> {
+        self.guardian.as_mut().map_or(Ok(()), Guardian::ensure)
+    }
+
+    /// While a cut is held, a guardian that was killed is replaced.
+    fn keep_guarded(&mut self) {
+        if self.held().next().is_some()
+            && let Err(error) = self.guard()
+        {
+            warn!(%error, "the guardian is gone and cannot be started: only this process ends the cut");
+        }
+    }
+
+    /// Writes the journal again if the last time failed: it must not say for longer than the disk is broken that a cut is
+    /// held which has ended or was refused, because a restart would believe it.
+    fn catch_up(&mut self) {
+        if self.books.is_behind()
+            && let Err(error) = self.save()
+        {
+            warn!(error = chain(&error), "the journal still cannot be written, going on");
+        }
+    }
+
+    /// For `systemctl status`: what is held, in one line.
+    fn standing(&self) -> String {
+        let held: Vec<String> = self
+            .emergencies
+            .iter()
+            .map(|e| format!("{} {}", e.policy, spoken(e.state)))
+            .collect();
+        if held.is_empty() {
+            format!("nothing in force; policies loaded: {}", self.policies.iter().count())
+        } else {
+            held.join(", ")
+        }
+    }
+
+    fn next_wake(&self) -> Duration {
+        let now = self.clock.now();
+        let ends = self
+            .held()
+            .flat_map(|e| std::iter::once(&e.deadline).chain(&e.confirm_by));
+        ends.map(|end| Duration::from_millis(end.remaining_ms(&now)))
+            .min()
+            .unwrap_or(COMPARE_EVERY)
+            .min(if self.emergencies.is_empty() {
+                COMPARE_EVERY
+            } else {
+                LATEST_WAKE
+            })
+    }
+
+    /// An answer that nobody waits for any more is dropped: the caller hung up, and what was done stands in the log.
+    fn answer(&mut self, call: Call) {
+        let asker = actor::of(&call.peer);
+        let gone = match call.command {
+            Command::Status(reply) => reply.send(self.status()).is_err(),
+            Command::Readiness(reply) => reply.send(self.readiness()).is_err(),
+            Command::Snapshot(reply) => reply.send(self.read(Kinds::ALL).map(|s| s.to_string())).is_err(),
+            Command::Policies(reply) => reply.send(Ok(self.policy_list())).is_err(),
+            Command::Policy(name, reply) => reply.send(self.policy_view(&name)).is_err(),
+            Command::Plan(request, reply) => reply
+                .send(self.recorded(&asker, |c| c.show_plan(&asker, &request)))
+                .is_err(),
+            Command::Declare(request, pre, reply) => reply
+                .send(self.recorded(&asker, |c| c.declare(&asker, &request, &pre)))
+                .is_err(),
+            Command::Emergencies(reply) => reply.send(Ok(self.emergency_list())).is_err(),
+            Command::Emergency(id, reply) => reply.send(self.emergency_view(&id)).is_err(),
+            Command::Receipt(id, reply) => reply.send(self.receipt_view(&id)).is_err(),
+            Command::Confirm(id, reply) => reply.send(self.recorded(&asker, |c| c.confirm(&asker, &id))).is_err(),
+            Command::Extend(id, by_ms, pre, reply) => reply
+                .send(self.recorded(&asker, |c| c.extend(&asker, &id, by_ms, &pre)))
+                .is_err(),
+            Command::Revert(id, reply) => reply.send(self.recorded(&asker, |c| c.revert(&asker, &id))).is_err(),
+            Command::Audit(query, reply) => reply.send(self.books.page(&query)).is_err(),
+            Command::AuditHead(reply) => reply.send(Ok(self.books.head())).is_err(),
+            Command::Refused(error) => {
+                self.note_refusal(&asker, &error);
+                false
+            }
+        };
+        if gone {
+            info!(uid = call.peer.uid, "the caller hung up before the answer");
+        }
+    }
+
+    /// Runs a request that may be refused, and has the refusal recorded.
+    fn recorded<T>(
+        &mut self,
+        asker: &Actor,
+        request: impl FnOnce(&mut Self) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        request(self).inspect_err(|error| self.note_refusal(asker, error))
+    }
+
+    fn note_refusal(&mut self, asker: &Actor, error: &ApiError) {
+        self.note(Draft {
+            event: EventKind::RequestRefused,
+            actor: asker.clone(),
+            emergency: None,
+            policy: None,
+            details: serde_json::json!({ "code": error.code, "detail": error.detail }),
+        });
+    }
+
+    /// Records what must not be held up by its record.
+    fn note(&mut self, draft: Draft) {
+        let event = draft.event;
+        if let Err(error) = self.books.record(draft, &self.clock.now()) {
+            warn!(%event, %error, "not recorded, going on");
+        }
+    }
+
+    fn read(&mut self, kinds: Kinds) -> Result<Snapshot, ApiError> {
+        self.kernel.snapshot(kinds).map_err(|error| {
+            ApiError::new(
+                Code::KernelRefused,
+                format!("failed to read the kernel's network state: {error}"),
+                "ask again; if it stays so, see the daemon's log",
+            )
+        })
+    }
+
+    /// The emergencies whose cuts are to stand in the kernel.
+    fn held(&self) -> impl Iterator<Item = &Emergency> {
+        self.emergencies.iter().filter(|e| e.state.is_held())
+    }
+
+    fn held_cuts(&self) -> Vec<Cut> {
+        self.held().map(|e| e.cut.clone()).collect()
+    }
+
+    /// Makes the journal durable. Those that have ended stay in it while the baseline is held.
+    fn save(&mut self) -> Result<(), crate::store::StoreError> {
+        if self.emergencies.is_empty() {
+            return self.books.save(&[]);
+        }
+        let all: Vec<Emergency> = self.ended.iter().chain(&self.emergencies).cloned().collect();
+        self.books.save(&all)
+    }
+
+    fn find(&self, id: &str) -> Result<usize, ApiError> {
+        let unknown = || {
+            ApiError::new(
+                Code::NoSuchEmergency,
+                format!("no emergency {id:?} is known"),
+                "`portcullis status` lists what is in force",
+            )
+        };
+        let id: EmergencyId = id.parse().map_err(|_| unknown())?;
+        self.emergencies.iter().position(|e| e.id == id).ok_or_else(unknown)
+    }
+}

@@ -1,0 +1,175 @@
+//! `doctor`: could this host cut and restore now?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Controller;
+use crate::api::error::{ApiError, chain};
+use crate::api::{Finding, Grade, Readiness};
+use crate::kernel::Kinds;
+use crate::model::object::Route;
+use crate::model::snapshot::Snapshot;
+
+/// Routing daemons and clients that put withdrawn routes back (`/etc/iproute2/rt_protos`): number, name, when.
+const PUT_BACK: &[(u8, &str, &str)] = &[
+    (11, "zebra", "at once"),
+    (12, "bird", "at its next kernel scan"),
+    (16, "dhcp", "when the lease is renewed"),
+    (9, "ra", "with the next router advertisement"),
+];
+
+/// CAP_NET_ADMIN in the bit masks of `/proc/PID/status` (capabilities(7)).
+const CAP_NET_ADMIN: u32 = 12;
+
+impl Controller {
+    /// `GET /v1/readiness`.
+    pub(super) fn readiness(&mut self) -> Result<Readiness, ApiError> {
+        let mut findings = vec![capability(), self.log_finding(), self.state_finding()];
+        match self.kernel.snapshot(Kinds::ALL) {
+            Ok(host) => {
+                findings.push(good(
+                    "kernel",
+                    format!("{} links, {} routes read", host.links.len(), host.routes.len()),
+                ));
+                findings.extend(who_puts_back(&host));
+                findings.extend(self.policy_findings());
+            }
+            Err(error) => findings.push(failed(
+                "kernel",
+                chain(&error),
+                "rtnetlink must answer in this namespace",
+            )),
+        }
+        Ok(Readiness {
+            ready: findings.iter().all(|f| f.grade != Grade::Failed),
+            findings,
+        })
+    }
+
+    fn log_finding(&self) -> Finding {
+        let head = self.books.head();
+        match head.fault {
+            None => good("audit log", format!("intact up to record {}", head.sequence)),
+            Some(fault) => failed(
+                "audit log",
+                fault,
+                "no cut begins without it; `portcullis audit verify` says where",
+            ),
+        }
+    }
+
+    fn state_finding(&self) -> Finding {
+        match self
+            .emergencies
+            .iter()
+            .find(|e| e.state == crate::model::emergency::State::Stuck)
+        {
+            None => good("last restore", "left nothing behind".to_owned()),
+            Some(stuck) => failed(
+                "last restore",
+                format!("emergency {} left residue", stuck.id),
+                "`portcullis revert` tries again; no new emergency begins before",
+            ),
+        }
+    }
+
+    /// Each policy is planned against the host as it is.
+    fn policy_findings(&mut self) -> Vec<Finding> {
+        let loaded: Vec<_> = self.policies.iter().cloned().collect();
+        if loaded.is_empty() {
+            return vec![failed(
+                "policies",
+                "none is loaded".to_owned(),
+                "put one into the policy directory",
+            )];
+        }
+        loaded
+            .iter()
+            .map(|l| {
+                let check = format!("policy {}", l.policy.name);
+                match self.draw_warnings(l) {
+                    Ok(warnings) if warnings.is_empty() => good(&check, "a plan can be made".to_owned()),
+                    Ok(warnings) => Finding {
+                        check,
+                        grade: Grade::Warning,
+                        seen: warnings.join("; "),
+                        hint: format!("`portcullis plan {}` shows the whole", l.policy.name),
+                    },
+                    Err(error) => Finding {
+                        check,
+                        grade: Grade::Warning,
+                        seen: error.detail,
+                        hint: error.hint,
+                    },
+                }
+            })
+            .collect()
+    }
+}
+
+fn good(check: &str, seen: String) -> Finding {
+    Finding {
+        check: check.to_owned(),
+        grade: Grade::Good,
+        seen,
+        hint: String::new(),
+    }
+}
+
+fn failed(check: &str, seen: String, hint: &str) -> Finding {
+    Finding {
+        check: check.to_owned(),
+        grade: Grade::Failed,
+        seen,
+        hint: hint.to_owned(),
+    }
+}
+
+fn capability() -> Finding {
+    let effective = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("CapEff:").map(str::trim).map(str::to_owned))?;
+        u64::from_str_radix(&line, 16).ok()
+    });
+    match effective {
+        Some(set) if set & (1 << CAP_NET_ADMIN) != 0 => good("capability", "CAP_NET_ADMIN is effective".to_owned()),
+        Some(_) => failed(
+            "capability",
+            "CAP_NET_ADMIN is missing".to_owned(),
+            "start the daemon by its unit or as root",
+        ),
+        None => failed(
+            "capability",
+            "/proc/self/status cannot be read".to_owned(),
+            "mount /proc",
+        ),
+    }
+}
+
+/// Who would fight a withdrawal of routes on this host.
+fn who_puts_back(host: &Snapshot) -> Vec<Finding> {
+    let mut by_protocol: BTreeMap<u8, BTreeSet<u32>> = BTreeMap::new();
+    for route in host.routes.iter().filter(|r| r.table != Route::TABLE_LOCAL) {
+        by_protocol.entry(route.protocol).or_default().extend(route.links());
+    }
+    PUT_BACK
+        .iter()
+        .filter_map(|(number, name, when)| by_protocol.get(number).map(|links| (name, when, links)))
+        .map(|(name, when, links)| {
+            let links: Vec<String> = links
+                .iter()
+                .filter_map(|i| host.link(*i))
+                .map(|l| l.name.to_string())
+                .collect();
+            Finding {
+                check: format!("routes of {name}"),
+                grade: Grade::Warning,
+                seen: format!(
+                    "{name} owns routes over {} and puts a withdrawn one back {when}",
+                    links.join(", ")
+                ),
+                hint: "prefer `gate` and `seal` to `routes` there".to_owned(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! What a declaration comes to under its policy: occasion, duration, confirmation, and words that a reviewer can read.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::api::DeclareRequest;
+use crate::api::error::{ApiError, Code};
+use crate::daemon::policies::Loaded;
+use crate::model::policy::{Limits, Occasion};
+
+/// Characters of a reason: a paragraph, for the record and the notice.
+const REASON_MAX: usize = 500;
+/// Characters of an authority: a name, a paragraph of a law, a ticket.
+const AUTHORITY_MAX: usize = 200;
+/// What a declaration comes to under its policy.
+pub(super) struct Terms {
+    pub(super) occasion: Occasion,
+    pub(super) duration_ms: u64,
+    pub(super) confirm_within_ms: Option<u64>,
+}
+
+/// The terms of a request.
+///
+/// # Errors
+/// If the policy or the form does not allow them.
+pub(super) fn of(loaded: &Loaded, request: &DeclareRequest) -> Result<Terms, ApiError> {
+    let limits = &loaded.policy.limits;
+    text_within("reason", &request.reason, REASON_MAX)?;
+    text_within("authority", &request.authority, AUTHORITY_MAX)?;
+    let duration_ms = duration(limits, request.duration_ms)?;
+    let confirm_within_ms = confirm_within(limits, request.confirm_within_ms, duration_ms)?;
+    let occasion = occasion(&loaded.policy.declared_for, request.occasion.as_deref())?;
+    Ok(Terms {
+        occasion,
+        duration_ms,
+        confirm_within_ms,
+    })
+}
+
+fn text_within(field: &str, text: &str, max: usize) -> Result<(), ApiError> {
+    let length = text.chars().count();
+    let blank = text.trim().is_empty();
+    if blank || length > max || text.chars().any(char::is_control) {
+        return Err(ApiError::new(
+            Code::BadRequest,
+            format!("`{field}` must be 1 to {max} characters without control characters; it has {length}"),
+            format!("give a {field} that a reviewer will understand"),
+        ));
+    }
+    Ok(())
+}
+
+/// The duration asked for, or the policy's own.
+pub(super) fn duration(limits: &Limits, asked_ms: Option<u64>) -> Result<u64, ApiError> {
+    let maximum = millis(limits.maximum);
+    match asked_ms.unwrap_or_else(|| millis(limits.default)) {
+        0 => Err(ApiError::new(
+            Code::BadRequest,
+            "a duration of zero cuts nothing",
+            "give `--for`, such as `--for 30m`",
+        )),
+        asked if asked > maximum => Err(ApiError::new(
+            Code::OverLimit,
+            format!(
+                "the policy allows {:?} at first, {:?} was asked for",
+                limits.maximum,
+                Duration::from_millis(asked)
+            ),
+            "ask for less; `extend` prolongs up to the policy's total",
+        )),
+        asked => Ok(asked),
+    }
+}
+
+fn confirm_within(limits: &Limits, asked_ms: Option<u64>, duration_ms: u64) -> Result<Option<u64>, ApiError> {
+    let policy_ms = limits.confirm_within.map(millis);
+    let window = match (asked_ms, policy_ms) {
+        (Some(asked), Some(most)) if asked > most => {
+            return Err(ApiError::new(
+                Code::OverLimit,
+                format!(
+                    "the policy wants a confirmation within {:?}",
+                    Duration::from_millis(most)
+                ),
+                "ask for a shorter confirmation window",
+            ));
+        }
+        (Some(0), _) => {
+            return Err(ApiError::new(
+                Code::BadRequest,
+                "a confirmation within no time cannot be given",
+                "give `--confirm-within`, such as `--confirm-within 5m`, or leave it out",
+            ));
+        }
+        (Some(asked), _) => Some(asked),
+        (None, most) => most,
+    };
+    Ok(window.filter(|ms| *ms < duration_ms))
+}
+
+fn occasion(allowed: &BTreeSet<Occasion>, asked: Option<&str>) -> Result<Occasion, ApiError> {
+    let words: Vec<String> = allowed.iter().map(super::views::word).collect();
+    let refused = |detail: String| {
+        ApiError::new(
+            Code::WrongOccasion,
+            detail,
+            format!("this policy may be declared for: {}", words.join(", ")),
+        )
+    };
+    match asked {
+        None if allowed.len() == 1 => allowed
+            .first()
+            .copied()
+            .ok_or_else(|| refused("no occasion".to_owned())),
+        None => Err(refused(
+            "the policy serves several occasions and none was named".to_owned(),
+        )),
+        Some(word) => allowed
+            .iter()
+            .copied()
+            .find(|o| super::views::word(o) == word)
+            .ok_or_else(|| refused(format!("the policy may not be declared for {word:?}"))),
+    }
+}
+
+/// Milliseconds of a duration; policies are bounded to days, far below the limit of the type.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,194 @@
+//! The disk fails at every step: no record, no cut; and a restore goes on without it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::{Bench, METHODS, declare};
+use crate::api::EmergencyState;
+use crate::api::error::Code;
+use crate::kernel::sim::ModelKernel;
+use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
+use crate::model::change::{Change, Outcome};
+use crate::model::snapshot::Snapshot;
+use crate::store::disk::{AfterFault, FaultyDisk, RealDisk};
+
+/// A door to the kernel that lets no change through before the declaration is on the disk, in both places.
+#[derive(Debug)]
+struct Witness {
+    kernel: ModelKernel,
+    state: PathBuf,
+}
+
+impl Kernel for Witness {
+    fn snapshot(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError> {
+        self.kernel.snapshot(kinds)
+    }
+
+    fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {
+        let read = |file| std::fs::read_to_string(self.state.join(file)).unwrap_or_default();
+        assert!(
+            read("audit.jsonl").contains("\"event\":\"declared\""),
+            "no record, and a change"
+        );
+        assert!(
+            read("journal.json").contains("\"applying\""),
+            "no journal, and a change"
+        );
+        for copy in ["baseline.json", "baseline-copy.json"] {
+            assert!(read(copy).contains("ab0"), "no {copy}, and a change");
+        }
+        self.kernel.apply(changes)
+    }
+
+    fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError> {
+        self.kernel.watch()
+    }
+}
+
+#[test]
+fn the_first_change_comes_after_record_journal_and_baseline() {
+    for policy in METHODS {
+        let bench = Bench::idle();
+        let door = Witness {
+            kernel: bench.kernel.clone(),
+            state: bench.state(),
+        };
+        let mut controller = bench.start_with(Box::new(door), Arc::new(RealDisk));
+        declare(&mut controller, policy).unwrap();
+        assert!(bench.kernel.asked() > 0);
+    }
+}
+
+/// Calls of a run without faults: after the start, the declaration, the revert.
+fn calls_of(policy: &str) -> [u64; 3] {
+    let disk = Arc::new(FaultyDisk::new(u64::MAX, Errno::EIO, AfterFault::Heals));
+    let mut bench = Bench::on(disk.clone());
+    let started = disk.calls();
+    let id = bench.declare(policy).unwrap().id;
+    let declared = disk.calls();
+    bench.revert(&id).unwrap();
+    [started, declared, disk.calls()]
+}
+
+fn faults(from: u64, to: u64) -> impl Iterator<Item = (u64, Errno, AfterFault)> {
+    (from + 1..=to).flat_map(|at| {
+        [
+            (at, Errno::ENOSPC, AfterFault::Heals),
+            (at, Errno::EIO, AfterFault::StaysBroken),
+        ]
+    })
+}
+
+#[test]
+fn without_a_durable_record_nothing_is_cut_whichever_call_of_the_disk_fails() {
+    let policy = "isolate";
+    let [started, declared, _] = calls_of(policy);
+    let mut refusals = 0;
+    for (at, errno, after) in faults(started, declared) {
+        let context = format!("call {at} of {declared} fails, {after:?}");
+        let mut bench = Bench::on(Arc::new(FaultyDisk::new(at, errno, after)));
+        match bench.declare(policy) {
+            Err(error) => {
+                refusals += 1;
+                assert!(
+                    matches!(error.code, Code::NoRecord | Code::NoJournal),
+                    "{context}: {error:?}"
+                );
+                let why = std::io::Error::from(errno).to_string();
+                assert!(
+                    error.detail.contains(&why),
+                    "{context}: the cause is named in {error:?}"
+                );
+                assert_eq!(bench.kernel.asked(), 0, "{context}: no record, and a change");
+                assert!(bench.status().emergencies.is_empty(), "{context}");
+            }
+            Ok(cut) => {
+                assert_eq!(cut.state, EmergencyState::InForce, "{context}");
+                assert_eq!(
+                    bench.revert(&cut.id).unwrap().residues,
+                    Vec::<String>::new(),
+                    "{context}"
+                );
+            }
+        }
+        if after == AfterFault::StaysBroken {
+            // Nothing new begins on a broken disk; what it left behind is no obstacle to the next process.
+            bench.restart();
+            bench.pass(2 * super::DEFAULT_MS);
+        }
+        bench.assert_ended(&context);
+    }
+    assert!(refusals > 10, "only {refusals} faults came before the cut");
+}
+
+#[test]
+fn no_failure_of_the_disk_keeps_a_restore_from_ending() {
+    for policy in METHODS {
+        let [_, declared, reverted] = calls_of(policy);
+        for (at, errno, after) in faults(declared, reverted) {
+            let context = format!("{policy}: call {at} of {reverted} fails, {after:?}");
+            let mut bench = Bench::on(Arc::new(FaultyDisk::new(at, errno, after)));
+            let id = bench.declare(policy).unwrap().id;
+            let receipt = bench.revert(&id).unwrap();
+            assert_eq!(receipt.residues, Vec::<String>::new(), "{context}");
+            assert_eq!(receipt.state, EmergencyState::Ended, "{context}");
+            assert_eq!(
+                bench.kernel.state().to_string(),
+                bench.baseline.to_string(),
+                "{context}"
+            );
+            assert!(bench.status().emergencies.is_empty(), "{context}");
+            if after == AfterFault::StaysBroken {
+                // The next process finds a journal that could not be ended; the deadline in it holds all the same.
+                bench.restart();
+                bench.pass(super::DEFAULT_MS);
+            }
+            bench.assert_ended(&context);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_is_gone_keeps_no_deadline_from_ending_a_cut() {
+    for policy in METHODS {
+        let [_, declared, _] = calls_of(policy);
+        let gone = FaultyDisk::new(declared + 1, Errno::EROFS, AfterFault::StaysBroken);
+        let mut bench = Bench::on(Arc::new(gone));
+        bench.declare(policy).unwrap();
+        bench.pass(super::DEFAULT_MS);
+        assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string(), "{policy}");
+        assert!(
+            bench.status().audit.fault.is_some(),
+            "{policy}: doctor and status say that nothing is recorded"
+        );
+        super::refused(bench.declare(policy), Code::NoRecord);
+        assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string(), "{policy}");
+    }
+}
+
+#[test]
+fn a_change_of_terms_that_cannot_be_written_down_is_not_made() {
+    let disk = Arc::new(FaultyDisk::new(u64::MAX, Errno::EIO, AfterFault::Heals));
+    let mut bench = Bench::on(disk.clone());
+    let id = bench.declare("isolate").unwrap().id;
+    let before = disk.calls();
+    bench.extend(&id, super::MINUTE_MS).unwrap();
+    let calls = disk.calls();
+    for at in before + 1..=calls {
+        let mut bench = Bench::on(Arc::new(FaultyDisk::new(at, Errno::ENOSPC, AfterFault::Heals)));
+        let id = bench.declare("isolate").unwrap().id;
+        let error = bench
+            .extend(&id, super::MINUTE_MS)
+            .expect_err("it could not be written down");
+        assert!(matches!(error.code, Code::NoRecord | Code::NoJournal), "{error:?}");
+        assert_eq!(
+            bench.status().emergencies[0].remaining_ms,
+            super::DEFAULT_MS,
+            "call {at}"
+        );
+        bench.pass(super::DEFAULT_MS);
+        bench.assert_ended(&format!("call {at} of an extension fails"));
+    }
+}

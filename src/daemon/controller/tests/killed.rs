@@ -1,0 +1,203 @@
+//! The process is killed between any two of its calls to kernel and disk, and so is the one that recovers.
+
+use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fs::File, io};
+
+use super::{Bench, DEFAULT_MS, METHODS, Snapshot, Unsynced, ask, declare};
+use crate::daemon::command::Command;
+use crate::kernel::sim::ModelKernel;
+use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
+use crate::model::change::{Change, Outcome};
+use crate::store::disk::Disk;
+
+/// Counts calls and ends the process at one of them. A write is cut off in its middle.
+#[derive(Debug)]
+struct Life {
+    calls: AtomicU64,
+    ends_at: u64,
+}
+
+/// What unwinds through a process that is killed; no hook and no destructor of ours acts on it.
+struct Killed;
+
+impl Life {
+    fn until(ends_at: u64) -> Arc<Self> {
+        Arc::new(Self {
+            calls: AtomicU64::new(0),
+            ends_at,
+        })
+    }
+
+    fn ends_now(&self) -> bool {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1 >= self.ends_at
+    }
+
+    fn turn(&self) {
+        if self.ends_now() {
+            resume_unwind(Box::new(Killed));
+        }
+    }
+
+    fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct Mortal<T> {
+    inner: T,
+    life: Arc<Life>,
+}
+
+impl Kernel for Mortal<ModelKernel> {
+    fn snapshot(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError> {
+        self.life.turn();
+        self.inner.snapshot(kinds)
+    }
+
+    fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {
+        self.life.turn();
+        let answers = self.inner.apply(changes);
+        self.life.turn();
+        answers
+    }
+
+    fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError> {
+        self.inner.watch()
+    }
+}
+
+impl Disk for Mortal<Unsynced> {
+    fn create(&self, directory: BorrowedFd<'_>, name: &str) -> io::Result<File> {
+        self.life.turn();
+        self.inner.create(directory, name)
+    }
+
+    fn write_at(&self, file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        if self.life.ends_now() {
+            self.inner.write_at(file, offset, &bytes[..bytes.len() / 2])?;
+            resume_unwind(Box::new(Killed));
+        }
+        self.inner.write_at(file, offset, bytes)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.life.turn();
+        self.inner.sync(file)
+    }
+
+    fn sync_directory(&self, directory: BorrowedFd<'_>) -> io::Result<()> {
+        self.life.turn();
+        self.inner.sync_directory(directory)
+    }
+
+    fn rename(&self, directory: BorrowedFd<'_>, from: &str, to: &str) -> io::Result<()> {
+        self.life.turn();
+        self.inner.rename(directory, from, to)
+    }
+
+    fn unlink(&self, directory: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+        self.life.turn();
+        self.inner.unlink(directory, name)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        self.life.turn();
+        self.inner.truncate(file, length)
+    }
+}
+
+/// Runs a process until it ends or is killed; says whether it was.
+fn killed(bench: &Bench, life: &Arc<Life>, does: impl FnOnce(&mut super::Controller)) -> bool {
+    let kernel = Mortal {
+        inner: bench.kernel.clone(),
+        life: Arc::clone(life),
+    };
+    let disk = Mortal {
+        inner: Unsynced,
+        life: Arc::clone(life),
+    };
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        let mut controller = bench.start_with(Box::new(kernel), Arc::new(disk));
+        does(&mut controller);
+    }));
+    match run {
+        Ok(()) => false,
+        Err(payload) if payload.is::<Killed>() => true,
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+fn live(policy: &str) -> impl FnOnce(&mut super::Controller) {
+    let policy = policy.to_owned();
+    move |controller| {
+        let id = declare(controller, &policy).unwrap().id;
+        ask(controller, |reply| Command::Revert(id, reply)).unwrap();
+    }
+}
+
+/// A restart brings every state of before to the right end.
+#[track_caller]
+fn ends_well(bench: &mut Bench, point: u64, context: &str) {
+    bench.restart();
+    bench.pass(DEFAULT_MS);
+    let left = bench.status().emergencies.first().map(|e| e.id.clone());
+    if let Some(id) = left {
+        let receipt = bench.ask(|reply| Command::Receipt(id, reply)).unwrap();
+        panic!("{context}: {receipt:?}");
+    }
+    assert_eq!(
+        bench.kernel.state().to_string(),
+        bench.baseline.to_string(),
+        "{context}"
+    );
+    assert!(!bench.holds("journal.json"), "{context}: a journal is left");
+    if point.is_multiple_of(8) {
+        bench.assert_ended(context);
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_at_any_call_leaves_what_a_restart_ends_well() {
+    for policy in METHODS {
+        let mut points = 0;
+        loop {
+            let life = Life::until(points + 1);
+            let mut bench = Bench::idle();
+            let was = killed(&bench, &life, live(policy));
+            ends_well(&mut bench, points, &format!("{policy}, killed at call {}", points + 1));
+            if !was {
+                break;
+            }
+            points += 1;
+        }
+        assert!(points >= 50, "{policy}: only {points} points");
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_recovers_leaves_what_the_next_one_ends_well() {
+    for policy in METHODS {
+        let whole = Life::until(u64::MAX);
+        assert!(!killed(&Bench::idle(), &whole, live(policy)));
+        // Every seventh point of the first life and every ninth of the second: they drift past one another.
+        for first in (1..=whole.calls()).step_by(7) {
+            for second in (1 + first % 9..).step_by(9) {
+                let mut bench = Bench::idle();
+                killed(&bench, &Life::until(first), live(policy));
+                let was = killed(&bench, &Life::until(second), |controller| controller.expire());
+                ends_well(
+                    &mut bench,
+                    first + second,
+                    &format!("{policy}, killed at call {first}, and then at call {second}"),
+                );
+                if !was {
+                    break;
+                }
+            }
+        }
+    }
+}

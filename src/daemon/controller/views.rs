@@ -1,0 +1,289 @@
+//! What the controller knows, as the API shows it.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::terms::millis;
+use super::{Controller, PAST_MAX};
+use crate::api::error::{ApiError, Code};
+use crate::api::{
+    CoverageView, EmergencyState, EmergencyView, HostState, LifelineView, PlanView, PolicySummary, PolicyView,
+    ReceiptView, Status, StepView, VERSION,
+};
+use crate::daemon::policies::Loaded;
+use crate::model::emergency::{Emergency, State};
+use crate::model::names::{Digest, EmergencyId};
+use crate::model::plan::{Plan, Step};
+use crate::model::receipt::Receipt;
+use crate::model::record::rfc3339;
+use crate::model::snapshot::Snapshot;
+
+/// A value of the model as its word in JSON; the model names its variants once, for every door.
+pub(super) fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// The state as the API names it.
+pub(super) fn state(state: State) -> EmergencyState {
+    match state {
+        State::Applying => EmergencyState::Applying,
+        State::InForce => EmergencyState::InForce,
+        State::Degraded => EmergencyState::Degraded,
+        State::Restoring => EmergencyState::Restoring,
+        State::Ended => EmergencyState::Ended,
+        State::Stuck => EmergencyState::Stuck,
+    }
+}
+
+/// The changes of steps, one line each, with links by the names that they have now.
+pub(super) fn changes(steps: &[Step], host: &Snapshot) -> Vec<String> {
+    steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .map(|c| host.display_change(c))
+        .collect()
+}
+
+/// A plan for an operator.
+pub(super) fn plan(plan: &Plan, host: &Snapshot, digest: Digest, duration_ms: u64, loses_session: bool) -> PlanView {
+    let steps = plan.steps.iter().map(|step| StepView {
+        phase: word(&step.phase),
+        summary: step.summary.clone(),
+        changes: changes(std::slice::from_ref(step), host),
+    });
+    let coverage = plan.coverage.rows.iter().map(|row| CoverageView {
+        traffic: word(&row.traffic),
+        fate: word(&row.fate),
+        note: row.note.clone(),
+    });
+    let lifelines = plan.kept.iter().map(|kept| LifelineView {
+        name: kept.lifeline.clone(),
+        kept_by: kept.by.clone(),
+    });
+    PlanView {
+        digest: digest.to_string(),
+        policy: plan.cut.policy.to_string(),
+        affects: word(&plan.affects),
+        duration_ms,
+        links: plan.cut.links.values().map(ToString::to_string).collect(),
+        steps: steps.collect(),
+        coverage: coverage.collect(),
+        lifelines: lifelines.collect(),
+        not_recreatable: plan.not_recreatable.clone(),
+        warnings: plan.warnings.clone(),
+        loses_session,
+    }
+}
+
+/// A receipt for an operator.
+pub(super) fn receipt(id: EmergencyId, receipt: &Receipt) -> ReceiptView {
+    let lines = |list: &[crate::model::snapshot::Difference]| list.iter().map(ToString::to_string).collect();
+    ReceiptView {
+        emergency: id.to_string(),
+        state: EmergencyState::Restoring,
+        cut_us: None,
+        baseline_digest: receipt.baseline.to_string(),
+        restored_digest: Some(receipt.after.to_string()),
+        residues: lines(&receipt.residues),
+        kept_foreign_changes: lines(&receipt.foreign),
+        conflicts: receipt.conflicts.iter().map(ToString::to_string).collect(),
+        not_recreated: lines(&receipt.not_recreated),
+    }
+}
+
+impl ReceiptView {
+    /// The receipt of an emergency that nothing is known of yet.
+    pub(super) fn unknown(id: &str) -> Self {
+        Self {
+            emergency: id.to_owned(),
+            state: EmergencyState::InForce,
+            cut_us: None,
+            baseline_digest: String::new(),
+            restored_digest: None,
+            residues: Vec::new(),
+            kept_foreign_changes: Vec::new(),
+            conflicts: Vec::new(),
+            not_recreated: Vec::new(),
+        }
+    }
+}
+
+impl Controller {
+    /// `GET /v1/status`: read from the kernel now, not remembered.
+    pub(super) fn status(&mut self) -> Result<Status, ApiError> {
+        let mut open_paths = Vec::new();
+        let mut host = HostState::Clear;
+        if self.held().next().is_some() {
+            match self.missing() {
+                Ok((now, steps)) => {
+                    open_paths = changes(&steps, &now);
+                    open_paths.extend(self.bypasses(&now));
+                }
+                Err(why) => open_paths.push(format!("the kernel cannot be compared: {why}")),
+            }
+            host = if open_paths.is_empty() {
+                HostState::InForce
+            } else {
+                HostState::Degraded
+            };
+        }
+        for emergency in &self.emergencies {
+            host = host.max(host_state(emergency.state));
+        }
+        Ok(Status {
+            api_version: VERSION.to_owned(),
+            state: host,
+            emergencies: self.emergency_list(),
+            open_paths,
+            audit: self.books.head(),
+            daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    /// Those that are not over, oldest first, then the past, newest first.
+    pub(super) fn emergency_list(&self) -> Vec<EmergencyView> {
+        self.emergencies.iter().map(|e| self.show(e)).collect()
+    }
+
+    /// One emergency, also one that is over.
+    pub(super) fn emergency_view(&self, id: &str) -> Result<EmergencyView, ApiError> {
+        match self.find(id) {
+            Ok(at) => Ok(self.show(&self.emergencies[at])),
+            Err(unknown) => self.past_emergency(id).map(|e| self.show(e)).ok_or(unknown),
+        }
+    }
+
+    fn show(&self, emergency: &Emergency) -> EmergencyView {
+        let now = self.now();
+        let at = |ms: i64| rfc3339(ms).unwrap_or_else(|_| "unknown".to_owned());
+        let declared_ms = emergency.deadline.set_at.wall_ms;
+        let ends_ms = declared_ms.saturating_add(i64::try_from(emergency.deadline.after_ms).unwrap_or(i64::MAX));
+        EmergencyView {
+            id: emergency.id.to_string(),
+            policy: emergency.policy.to_string(),
+            state: state(emergency.state),
+            occasion: word(&emergency.declaration.occasion),
+            reason: emergency.declaration.reason.clone(),
+            authority: emergency.declaration.authority.clone(),
+            declared_by: emergency.declaration.declared_by.clone(),
+            declared_at: at(declared_ms),
+            affects: word(&emergency.affects),
+            notice: emergency.notice.clone(),
+            ends_at: at(ends_ms),
+            remaining_ms: emergency.deadline.remaining_ms(&now),
+            confirm_within_ms: emergency.confirm_by.as_ref().map(|d| d.remaining_ms(&now)),
+            methods: emergency.cut.methods.iter().map(word).collect(),
+            links: emergency.cut.links.values().map(ToString::to_string).collect(),
+            lifelines: emergency.cut.lifelines.iter().map(|l| l.name.clone()).collect(),
+            plan_digest: emergency.plan_digest.to_string(),
+        }
+    }
+
+    /// `GET /v1/policies`.
+    pub(super) fn policy_list(&self) -> Vec<PolicySummary> {
+        self.policies.iter().map(policy_summary).collect()
+    }
+
+    /// `GET /v1/policies/{name}`.
+    pub(super) fn policy_view(&self, name: &str) -> Result<PolicyView, ApiError> {
+        let loaded = self.policy_named(name)?;
+        Ok(PolicyView {
+            summary: policy_summary(loaded),
+            digest: loaded.digest.to_string(),
+            source: loaded.source.clone(),
+        })
+    }
+
+    pub(super) fn policy_named(&self, name: &str) -> Result<&Loaded, ApiError> {
+        self.policies.named(name).ok_or_else(|| {
+            ApiError::new(
+                Code::NoSuchPolicy,
+                format!("no policy {name:?} is loaded"),
+                "`portcullis policy list` names those that are",
+            )
+        })
+    }
+
+    pub(super) fn policy_digests(&self) -> serde_json::Value {
+        self.policies
+            .iter()
+            .map(|l| (l.policy.name.to_string(), json!(l.digest)))
+            .collect()
+    }
+
+    /// `GET /v1/emergencies/{id}/receipt`.
+    pub(super) fn receipt_view(&self, id: &str) -> Result<ReceiptView, ApiError> {
+        if let Some(receipt) = self.past_receipt(id) {
+            return Ok(receipt);
+        }
+        let at = self.find(id)?;
+        let emergency = &self.emergencies[at];
+        let mut view = self
+            .receipts
+            .get(&emergency.id)
+            .cloned()
+            .unwrap_or_else(|| ReceiptView::unknown(id));
+        view.state = state(emergency.state);
+        if let Some(baseline) = &self.baseline {
+            view.baseline_digest = baseline.digest().to_string();
+        }
+        Ok(view)
+    }
+
+    pub(super) fn past_receipt(&self, id: &str) -> Option<ReceiptView> {
+        self.past
+            .iter()
+            .find(|(e, _)| e.id.to_string() == id)
+            .map(|(_, receipt)| receipt.clone())
+    }
+
+    fn past_emergency(&self, id: &str) -> Option<&Emergency> {
+        self.past.iter().find(|(e, _)| e.id.to_string() == id).map(|(e, _)| e)
+    }
+
+    /// Keeps something for the receipt of an emergency that is not over.
+    pub(super) fn keep_receipt(&mut self, id: EmergencyId, write: impl FnOnce(&mut ReceiptView)) {
+        write(
+            self.receipts
+                .entry(id)
+                .or_insert_with(|| ReceiptView::unknown(&id.to_string())),
+        );
+    }
+
+    pub(super) fn cut_time(&self, id: EmergencyId) -> Option<u64> {
+        self.receipts.get(&id).and_then(|r| r.cut_us)
+    }
+
+    /// Keeps an ended emergency at hand.
+    pub(super) fn remember(&mut self, emergency: Emergency, receipt: ReceiptView) {
+        self.receipts.remove(&emergency.id);
+        self.past.truncate(PAST_MAX - 1);
+        self.past.push_front((emergency, receipt));
+    }
+}
+
+fn host_state(state: State) -> HostState {
+    match state {
+        State::Ended => HostState::Clear,
+        State::Applying => HostState::Applying,
+        State::InForce => HostState::InForce,
+        State::Degraded => HostState::Degraded,
+        State::Restoring => HostState::Restoring,
+        State::Stuck => HostState::Stuck,
+    }
+}
+
+fn policy_summary(loaded: &Loaded) -> PolicySummary {
+    PolicySummary {
+        name: loaded.policy.name.to_string(),
+        summary: loaded.policy.summary.clone(),
+        affects: word(&loaded.policy.affects),
+        methods: loaded.policy.methods.iter().map(word).collect(),
+        default_ms: millis(loaded.policy.limits.default),
+        maximum_ms: millis(loaded.policy.limits.maximum),
+    }
+}

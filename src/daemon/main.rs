@@ -1,0 +1,137 @@
+//! `portcullisd`: flags, logging, configuration, state, kernel, socket, serve, drain.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use super::config::{self, Config, Flags};
+use super::guardian;
+use super::policies::Policies;
+use super::server::{Server, ServerError};
+use super::service::{Guard, Post, Service};
+use super::supervisor::{self, Supervisor};
+use crate::api::error::chain;
+use crate::store::StoreError;
+use crate::store::ratchet::Keeping;
+
+/// Configuration or policy is not valid (DESIGN: exit code 10, the same for every command).
+const EXIT_INVALID: u8 = 10;
+
+/// Why the daemon ended.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the configuration or a policy is not valid")]
+    Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the daemon cannot run")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+#[must_use]
+pub fn main() -> ExitCode {
+    let flags = Flags::parse();
+    if flags.guardian {
+        // Nobody reads what it would log; what it does, it records.
+        let keeping = flags.audit_key.map_or(Keeping::Memory, Keeping::File);
+        let state = flags.state.unwrap_or_else(|| PathBuf::from(config::STATE_DIRECTORY));
+        return guardian::watch(&state, &keeping);
+    }
+    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    match run(&flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tell(&flags, &failure);
+            ExitCode::from(match failure {
+                Failure::Invalid(_) => EXIT_INVALID,
+                Failure::Broken(_) => 1,
+            })
+        }
+    }
+}
+
+/// A check is read by people, who want the lines of a policy's errors; everything else goes to the log.
+fn tell(flags: &Flags, failure: &Failure) {
+    let text = chain(failure);
+    if flags.check && writeln!(std::io::stderr(), "{text}").is_ok() {
+        return;
+    }
+    match hint(failure) {
+        Some(hint) => error!(error = text, hint, "ending"),
+        None => error!(error = text, "ending"),
+    }
+}
+
+fn run(flags: &Flags) -> Result<(), Failure> {
+    let config = Config::load(flags).map_err(|e| Failure::Invalid(Box::new(e)))?;
+    let policies = Policies::load(&config.policies).map_err(|e| Failure::Invalid(Box::new(e)))?;
+    if flags.check {
+        return report_check(&policies);
+    }
+    let broken = |e: std::io::Error| Failure::Broken(Box::new(e));
+    let server =
+        Server::bind(&config.socket, config.socket_group.as_deref()).map_err(|e| Failure::Broken(Box::new(e)))?;
+    let post = Post {
+        guard: Guard::Guardian,
+        supervisor: Supervisor::of_process(),
+        keeping: Keeping::File(config.audit_key.clone()),
+    };
+    let service = Service::start(&config.state, policies, post).map_err(|e| Failure::Broken(Box::new(e)))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(broken)?;
+    info!(socket = %config.socket.display(), state = %config.state.display(), "ready");
+    let served = runtime.block_on(serve(server, &service));
+    let stopped = service.stop().map_err(|e| Failure::Broken(Box::new(e)));
+    served.map_err(broken).and(stopped)
+}
+
+fn report_check(policies: &Policies) -> Result<(), Failure> {
+    let names: Vec<String> = policies.iter().map(|l| l.policy.name.to_string()).collect();
+    writeln!(
+        std::io::stdout(),
+        "configuration and {} policies are valid: {}",
+        names.len(),
+        names.join(", ")
+    )
+    .map_err(|e| Failure::Broken(Box::new(e)))
+}
+
+async fn serve(server: Server, service: &Service) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let told = async {
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM"),
+            _ = interrupt.recv() => info!("SIGINT"),
+        }
+        supervisor::stopping();
+    };
+    supervisor::ready();
+    server.run(service.handle(), told).await
+}
+
+/// What an operator can do about it, where a cause knows.
+fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(store) = error.downcast_ref::<StoreError>() {
+            return Some(store.hint());
+        }
+        if let Some(server) = error.downcast_ref::<ServerError>() {
+            return Some(server.hint());
+        }
+        cause = error.source();
+    }
+    None
+}

@@ -1,0 +1,150 @@
+//! The policies as loaded from their directory: all or nothing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::model::names::{Digest, PolicyName};
+use crate::model::plan::canonical_digest;
+use crate::model::policy::Policy;
+use crate::model::policy_file::{self, PolicyErrors};
+
+/// A policy is a page of text; more is a mistake.
+const FILE_MAX_BYTES: u64 = 256 * 1024;
+/// More policies than anybody can choose from at 3 a.m.
+const FILES_MAX: usize = 256;
+
+/// One loaded policy.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Checked.
+    pub policy: Policy,
+    /// Digest of its canonical JSON.
+    pub digest: Digest,
+    /// The file's text.
+    pub source: String,
+}
+
+/// All policies, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    by_name: BTreeMap<PolicyName, Loaded>,
+}
+
+/// Why the policies were not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file or the directory cannot be read.
+    #[error("failed to read policies from {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Too long, or too many.
+    #[error("{path}: more than {limit}")]
+    TooMuch {
+        /// Which.
+        path: PathBuf,
+        /// What there may be.
+        limit: String,
+    },
+    /// A policy is not valid.
+    #[error("{0}")]
+    Invalid(PolicyErrors),
+    /// Two files name the same policy.
+    #[error("policy {name} is in {path} and in another file")]
+    Twice {
+        /// The name.
+        name: PolicyName,
+        /// The second file.
+        path: PathBuf,
+    },
+}
+
+impl Policies {
+    /// Loads every `*.toml` in a directory.
+    ///
+    /// # Errors
+    /// The first file that cannot be read or is not valid; then nothing is loaded.
+    pub fn load(directory: &Path) -> Result<Self, LoadError> {
+        let failed = |source| LoadError::Read {
+            path: directory.to_owned(),
+            source,
+        };
+        let mut files = std::fs::read_dir(directory)
+            .map_err(failed)?
+            .map(|entry| entry.map(|e| e.path()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(failed)?;
+        files.retain(|path| path.extension().is_some_and(|e| e == "toml"));
+        files.sort();
+        if files.len() > FILES_MAX {
+            return Err(LoadError::TooMuch {
+                path: directory.to_owned(),
+                limit: format!("{FILES_MAX} policies"),
+            });
+        }
+        files
+            .iter()
+            .try_fold(Self::default(), |loaded, path| loaded.with(path, read(path)?))
+    }
+
+    /// Just these sources, under the file names given: for a drill.
+    ///
+    /// # Errors
+    /// If one is not valid, or two have one name.
+    pub fn from_source(file: &Path, source: String) -> Result<Self, LoadError> {
+        Self::default().with(file, source)
+    }
+
+    pub(super) fn with(mut self, path: &Path, source: String) -> Result<Self, LoadError> {
+        let policy = policy_file::parse(&path.display().to_string(), &source).map_err(LoadError::Invalid)?;
+        let name = policy.name.clone();
+        let digest = canonical_digest(&policy);
+        if self
+            .by_name
+            .insert(name.clone(), Loaded { policy, digest, source })
+            .is_some()
+        {
+            return Err(LoadError::Twice {
+                name,
+                path: path.to_owned(),
+            });
+        }
+        Ok(self)
+    }
+
+    /// The policy of this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Loaded> {
+        name.parse().ok().and_then(|name: PolicyName| self.by_name.get(&name))
+    }
+
+    /// All, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Loaded> {
+        self.by_name.values()
+    }
+}
+
+fn read(path: &Path) -> Result<String, LoadError> {
+    let failed = |source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(FILE_MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > FILE_MAX_BYTES {
+        return Err(LoadError::TooMuch {
+            path: path.to_owned(),
+            limit: format!("{FILE_MAX_BYTES} bytes"),
+        });
+    }
+    Ok(text)
+}

@@ -1,0 +1,190 @@
+//! One function a method: asks the controller and hands on what it says. No decision is made here.
+//!
+//! A handler that is dropped because its caller went away does not cancel what it asked: see
+//! [`ControllerHandle::ask`](crate::daemon::command::ControllerHandle::ask).
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::{Extension, Json};
+
+use super::extract::{Body, Filter, Nothing, Parameter};
+use super::problem::Failure;
+use super::routes::App;
+use crate::api::{
+    AuditHead, AuditPage, AuditQuery, DeclareRequest, EmergencyView, ExtendRequest, PlanRequest, PlanView,
+    PolicySummary, PolicyView, Readiness, ReceiptView, Status,
+};
+use crate::daemon::command::{Command, Peer, Preconditions};
+
+type Answer<T> = Result<Json<T>, Failure>;
+
+/// Where the host stands, read from the kernel at the time of asking.
+#[utoipa::path(get, path = "/v1/status", responses((status = 200, description = "Where the host stands", body = Status)))]
+pub(super) async fn status(State(app): State<App>, Extension(peer): Extension<Peer>) -> Answer<Status> {
+    Ok(Json(app.controller.ask(peer, Command::Status).await?))
+}
+
+/// Whether this host could cut and restore now.
+#[utoipa::path(get, path = "/v1/readiness", responses((status = 200, description = "What was looked at", body = Readiness)))]
+pub(super) async fn readiness(State(app): State<App>, Extension(peer): Extension<Peer>) -> Answer<Readiness> {
+    Ok(Json(app.controller.ask(peer, Command::Readiness).await?))
+}
+
+/// The kernel's network state as canonical text.
+#[utoipa::path(get, path = "/v1/snapshot", responses((status = 200, description = "The canonical snapshot", body = String, content_type = "text/plain; charset=utf-8")))]
+pub(super) async fn snapshot(State(app): State<App>, Extension(peer): Extension<Peer>) -> Result<String, Failure> {
+    Ok(app.controller.ask(peer, Command::Snapshot).await?)
+}
+
+/// This description.
+#[utoipa::path(get, path = "/v1/openapi.json", responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)))]
+pub(super) async fn open_api(State(app): State<App>) -> ([(HeaderName, &'static str); 1], String) {
+    let content_type = [(header::CONTENT_TYPE, "application/json")];
+    (content_type, app.description.to_string())
+}
+
+/// Every policy that is loaded.
+#[utoipa::path(get, path = "/v1/policies", responses((status = 200, description = "The policies, by name", body = Vec<PolicySummary>)))]
+pub(super) async fn policies(State(app): State<App>, Extension(peer): Extension<Peer>) -> Answer<Vec<PolicySummary>> {
+    Ok(Json(app.controller.ask(peer, Command::Policies).await?))
+}
+
+/// One policy with its text.
+#[utoipa::path(get, path = "/v1/policies/{name}", params(("name" = String, Path, description = "The policy's name")), responses((status = 200, description = "The policy", body = PolicyView)))]
+pub(super) async fn policy(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Parameter(name): Parameter,
+) -> Answer<PolicyView> {
+    Ok(Json(
+        app.controller.ask(peer, |reply| Command::Policy(name, reply)).await?,
+    ))
+}
+
+/// What a declaration would do now. Changes nothing.
+#[utoipa::path(post, path = "/v1/plans", request_body = PlanRequest, responses((status = 200, description = "The plan", body = PlanView)))]
+pub(super) async fn plan(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Body(request): Body<PlanRequest>,
+) -> Answer<PlanView> {
+    Ok(Json(
+        app.controller.ask(peer, |reply| Command::Plan(request, reply)).await?,
+    ))
+}
+
+/// Declares an emergency. Answers when the cut is read back from the kernel.
+#[utoipa::path(post, path = "/v1/emergencies", request_body = DeclareRequest,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters; the same key with the same request is carried out once"),
+        ("If-Match" = Option<String>, Header, description = "The digest of the plan that was approved; another plan is refused"),
+    ),
+    responses((status = 201, description = "In force", body = EmergencyView, headers(("Location" = String, description = "The path of the emergency")))))]
+pub(super) async fn declare(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    preconditions: Preconditions,
+    Body(request): Body<DeclareRequest>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<EmergencyView>), Failure> {
+    let declare = |reply| Command::Declare(request, preconditions, reply);
+    let emergency = app.controller.ask(peer, declare).await?;
+    let location = [(header::LOCATION, format!("/v1/emergencies/{}", emergency.id))];
+    Ok((StatusCode::CREATED, location, Json(emergency)))
+}
+
+/// Every emergency that is not over.
+#[utoipa::path(get, path = "/v1/emergencies", responses((status = 200, description = "The emergencies, oldest first", body = Vec<EmergencyView>)))]
+pub(super) async fn emergencies(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+) -> Answer<Vec<EmergencyView>> {
+    Ok(Json(app.controller.ask(peer, Command::Emergencies).await?))
+}
+
+/// One emergency.
+#[utoipa::path(get, path = "/v1/emergencies/{id}", params(("id" = String, Path, description = "The emergency's id")), responses((status = 200, description = "The emergency", body = EmergencyView)))]
+pub(super) async fn emergency(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Parameter(id): Parameter,
+) -> Answer<EmergencyView> {
+    Ok(Json(
+        app.controller.ask(peer, |reply| Command::Emergency(id, reply)).await?,
+    ))
+}
+
+/// The proof after the apply or the restore.
+#[utoipa::path(get, path = "/v1/emergencies/{id}/receipt", params(("id" = String, Path, description = "The emergency's id")), responses((status = 200, description = "The receipt", body = ReceiptView)))]
+pub(super) async fn receipt(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Parameter(id): Parameter,
+) -> Answer<ReceiptView> {
+    Ok(Json(
+        app.controller.ask(peer, |reply| Command::Receipt(id, reply)).await?,
+    ))
+}
+
+/// Keeps an emergency that would otherwise end by itself soon.
+#[utoipa::path(post, path = "/v1/emergencies/{id}/confirm", params(("id" = String, Path, description = "The emergency's id")), request_body = Option<Nothing>, responses((status = 200, description = "Confirmed", body = EmergencyView)))]
+pub(super) async fn confirm(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Parameter(id): Parameter,
+    _: Preconditions,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<EmergencyView> {
+    Ok(Json(
+        app.controller.ask(peer, |reply| Command::Confirm(id, reply)).await?,
+    ))
+}
+
+/// Moves the end of an emergency, within the policy's limits.
+#[utoipa::path(post, path = "/v1/emergencies/{id}/extend", request_body = ExtendRequest,
+    params(
+        ("id" = String, Path, description = "The emergency's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters; the same key extends once"),
+    ),
+    responses((status = 200, description = "Extended", body = EmergencyView)))]
+pub(super) async fn extend(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Parameter(id): Parameter,
+    preconditions: Preconditions,
+    Body(request): Body<ExtendRequest>,
+) -> Answer<EmergencyView> {
+    let extend = |reply| Command::Extend(id, request.by_ms, preconditions, reply);
+    Ok(Json(app.controller.ask(peer, extend).await?))
+}
+
+/// Ends an emergency. Answers when the restore is read back from the kernel.
+#[utoipa::path(post, path = "/v1/emergencies/{id}/revert", params(("id" = String, Path, description = "The emergency's id")), request_body = Option<Nothing>, responses((status = 200, description = "Put back", body = ReceiptView)))]
+pub(super) async fn revert(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Parameter(id): Parameter,
+    _: Preconditions,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<ReceiptView> {
+    Ok(Json(
+        app.controller.ask(peer, |reply| Command::Revert(id, reply)).await?,
+    ))
+}
+
+/// Records of the audit log.
+#[utoipa::path(get, path = "/v1/audit", params(AuditQuery), responses((status = 200, description = "The records as they stand in the log", body = AuditPage)))]
+pub(super) async fn audit(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Filter(query): Filter,
+) -> Answer<AuditPage> {
+    Ok(Json(
+        app.controller.ask(peer, |reply| Command::Audit(query, reply)).await?,
+    ))
+}
+
+/// Where the audit log stands.
+#[utoipa::path(get, path = "/v1/audit/head", responses((status = 200, description = "The head", body = AuditHead)))]
+pub(super) async fn audit_head(State(app): State<App>, Extension(peer): Extension<Peer>) -> Answer<AuditHead> {
+    Ok(Json(app.controller.ask(peer, Command::AuditHead).await?))
+}

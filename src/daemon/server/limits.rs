@@ -1,0 +1,73 @@
+//! Every limit on what a caller can take from the server, in one place. Tests shorten them; nothing else does.
+
+use std::time::Duration;
+
+/// What callers may take. The fields of [`Limits::DEFAULT`] say why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections served at once. The last [`Limits::connections_per_uid`] of them are kept for uid 0, so that others
+    /// cannot keep the operator at the console from ending a cut.
+    pub connections: usize,
+    /// Connections served at once for one user.
+    pub connections_per_uid: usize,
+    /// Connections beyond these that are told that the server is busy; the rest are closed unread.
+    pub turned_away: usize,
+    /// Requests on one connection.
+    pub requests_per_connection: usize,
+    /// After this a connection takes no new request.
+    pub connection_lifetime: Duration,
+    /// How long a connection that takes no new request may still wait for an answer or for its reader.
+    pub answer_grace: Duration,
+    /// From the start of waiting for a request to the end of its head. Also the longest idle time of a connection.
+    pub header_timeout: Duration,
+    /// From the head to the end of the body.
+    pub body_timeout: Duration,
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// Header lines.
+    pub headers: usize,
+    /// Bytes of a request's head, and of hyper's buffers.
+    pub buffer_bytes: usize,
+    /// The pause after a failed accept.
+    pub accept_pause: Duration,
+    /// How long a shutdown waits for answers under way.
+    pub shutdown_grace: Duration,
+    /// Refusals of one user that are recorded in each [`Limits::refusal_period`].
+    pub refusals_per_period: usize,
+    /// See there.
+    pub refusal_period: Duration,
+}
+
+impl Limits {
+    /// The limits of the daemon.
+    pub const DEFAULT: Self = Self {
+        // The daemon has one operator or two; sixty-four is every hook and console of a busy host at once.
+        connections: 64,
+        // Three users must misbehave together before a fourth is turned away, and root never is.
+        connections_per_uid: 16,
+        turned_away: 16,
+        requests_per_connection: 100,
+        // Longer than any answer but a restore of a full routing table; `status --watch` connects anew each time.
+        connection_lifetime: Duration::from_secs(60),
+        answer_grace: Duration::from_secs(60),
+        // A local client writes its head in one write.
+        header_timeout: Duration::from_secs(3),
+        body_timeout: Duration::from_secs(5),
+        // The largest body is a declaration: about 1 KiB of text.
+        body_bytes: 64 * 1024,
+        headers: 32,
+        buffer_bytes: 16 * 1024,
+        accept_pause: Duration::from_millis(100),
+        shutdown_grace: Duration::from_secs(5),
+        // An operator mistypes a few times; a loop does not.
+        refusals_per_period: 60,
+        refusal_period: Duration::from_secs(60),
+    };
+}
+
+/// Bytes of an idempotency key or of a plan's digest.
+pub const TOKEN_BYTES: usize = 128;
+/// Bytes of a policy's name or an emergency's id in a path.
+pub const PATH_PARAMETER_BYTES: usize = 128;
+/// Characters of a request that an error repeats.
+pub const DETAIL_CHARACTERS: usize = 300;

@@ -1,0 +1,183 @@
+//! The only door for callers: HTTP/1.1 and JSON over a Unix socket.
+//!
+//! The server finds out who is calling, whether the request is well formed and whether the caller holds the right that
+//! the method needs; then it asks the controller and hands on the answer. It decides nothing about emergencies, touches
+//! neither kernel nor disk, and never listens on a network.
+//!
+//! The accept loop is our own, because `axum::serve` installs no timer: a connection that sends half a head would stay
+//! for ever. Each connection is a task with a place of its own (see `admission`) and limits (see [`limits`]).
+//!
+//! A server that is dropped or stopped takes its socket file along; commands that were sent to the controller go on.
+
+mod admission;
+mod connection;
+mod door;
+mod extract;
+mod handlers;
+pub mod limits;
+mod openapi;
+pub mod peer;
+mod problem;
+mod refusals;
+mod routes;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::Path;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::admission::{Admission, Place};
+use self::connection::Shared;
+use self::limits::Limits;
+use self::peer::Grants;
+use self::refusals::Refusals;
+pub use self::socket::ServerError;
+use self::socket::SocketFile;
+use super::command::{ControllerHandle, Peer};
+
+/// A bound socket that nobody serves yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: std::os::unix::net::UnixListener,
+    // Held for its drop, which removes the file.
+    file: SocketFile,
+    grants: Grants,
+    limits: Limits,
+}
+
+impl Server {
+    /// Binds at `path` with mode 0660, owned by `group` (a name or a number) where one is given. Callers may connect
+    /// from now on; they wait until [`Server::run`].
+    ///
+    /// # Errors
+    /// If the path is too long, somebody answers there, something that is not our stale socket is there, the group does
+    /// not exist, or a system call fails.
+    pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, ServerError> {
+        let (listener, file) = socket::bind(path, group)?;
+        Ok(Self {
+            listener,
+            file,
+            grants: Grants::default(),
+            limits: Limits::DEFAULT,
+        })
+    }
+
+    /// With other rights than the default, by which whoever can open the socket holds all of them.
+    #[must_use]
+    pub fn with_grants(self, grants: Grants) -> Self {
+        Self { grants, ..self }
+    }
+
+    /// With other limits. For tests, which cannot wait for the real ones.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Answers callers until `shutdown` is ready, then waits at most [`Limits::shutdown_grace`] for answers under way.
+    ///
+    /// # Errors
+    /// If the runtime does not take the socket.
+    pub async fn run(self, controller: ControllerHandle, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let listener = UnixListener::from_std(self.listener)?;
+        let refusals = Refusals::new(controller.clone(), self.limits);
+        let hall = Hall::new(Shared {
+            router: routes::router(controller, refusals.clone(), self.grants, self.limits),
+            refusals,
+            limits: self.limits,
+        });
+        hall.receive(Listener(listener), shutdown).await;
+        drop(self.file);
+        Ok(())
+    }
+}
+
+/// Where connections come from; tests script one that fails.
+trait Accept {
+    /// The next connection. Cancel safe.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(UnixStream, Peer)>> + Send;
+}
+
+struct Listener(UnixListener);
+
+impl Accept for Listener {
+    async fn accept(&mut self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, _) = self.0.accept().await?;
+        let credentials = stream.peer_cred()?;
+        let peer = Peer {
+            uid: credentials.uid(),
+            gid: credentials.gid(),
+            pid: credentials.pid(),
+        };
+        Ok((stream, peer))
+    }
+}
+
+/// The connections and what they share.
+struct Hall {
+    shared: Shared,
+    admission: Admission,
+    stop: watch::Sender<bool>,
+    connections: JoinSet<()>,
+}
+
+impl Hall {
+    fn new(shared: Shared) -> Self {
+        Self {
+            admission: Admission::new(shared.limits),
+            shared,
+            stop: watch::Sender::new(false),
+            connections: JoinSet::new(),
+        }
+    }
+
+    async fn receive(mut self, mut door: impl Accept, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                // In order, so that no flood of callers can put off the end.
+                biased;
+                () = &mut shutdown => break,
+                Some(ended) = self.connections.join_next() => report(ended),
+                accepted = door.accept() => match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer),
+                    Err(error) => {
+                        // Out of descriptors or memory the connection stays in the backlog and accept fails again at
+                        // once: without a pause this loop would take the processor from the restore.
+                        tracing::warn!(%error, "accept failed, pausing");
+                        tokio::time::sleep(self.shared.limits.accept_pause).await;
+                    }
+                },
+            }
+        }
+        drop(door);
+        self.stop.send_replace(true);
+        while let Some(ended) = self.connections.join_next().await {
+            report(ended);
+        }
+    }
+
+    fn admit(&mut self, stream: UnixStream, peer: Peer) {
+        let (ticket, shared) = match self.admission.admit(peer.uid) {
+            Place::Served(ticket) => (ticket, self.shared.clone()),
+            Place::TurnedAway(ticket) => (ticket, self.shared.turned_away()),
+            Place::Closed => return,
+        };
+        let stop = self.stop.subscribe();
+        self.connections.spawn(async move {
+            connection::serve(stream, peer, shared, stop).await;
+            drop(ticket);
+        });
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the task of a connection failed");
+    }
+}

@@ -1,0 +1,111 @@
+//! The description of the API: what the handlers say of themselves, and the errors that each method can give.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::peer;
+use super::problem::{self, Problem};
+use crate::api::error::Code;
+use crate::api::rights::{Method, Verb};
+
+/// What stands above the paths.
+pub(super) fn head() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Portcullis")
+        .version(crate::api::VERSION)
+        .description(Some(
+            "Declares, watches and ends emergencies on this host. HTTP/1.1 over a Unix socket; who may do what follows \
+             from the credentials of the process that connects. Errors are problem details (RFC 9457) with a stable \
+             `code`.",
+        ))
+        .build();
+    OpenApiBuilder::new().info(info).build()
+}
+
+/// Adds to every method of the table the right that it needs and the errors that it can give.
+pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    let components = document.components.get_or_insert_default();
+    let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
+    Problem::schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    for method in Method::ALL {
+        let (verb, path, right) = method.entry();
+        let Some(item) = document.paths.paths.get_mut(path) else {
+            continue;
+        };
+        let operation = match verb {
+            Verb::Get => item.get.as_mut(),
+            Verb::Post => item.post.as_mut(),
+        };
+        if let Some(operation) = operation {
+            operation.tags = None;
+            operation.description = Some(format!("Needs the right `{}`.", peer::name(right)));
+            add_problems(operation, method);
+        }
+    }
+    document
+}
+
+/// As it is served and committed: indented, with a newline at the end.
+pub(super) fn text(document: &OpenApi) -> String {
+    let mut text = serde_json::to_string_pretty(document).expect("a description is maps with string keys");
+    text.push('\n');
+    text
+}
+
+fn add_problems(operation: &mut Operation, method: Method) {
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in Code::ALL.into_iter().filter(|code| can_give(method, *code)) {
+        by_status.entry(code.http_status()).or_default().push(code);
+    }
+    for (status, codes) in by_status {
+        let lines: Vec<String> = codes
+            .into_iter()
+            .map(|code| format!("`{}`: {}", problem::name(code), problem::title(code)))
+            .collect();
+        let content = Content::new(Some(Ref::from_schema_name(Problem::name())));
+        let response = ResponseBuilder::new()
+            .description(lines.join("; "))
+            .content("application/problem+json", content)
+            .build();
+        operation
+            .responses
+            .responses
+            .insert(status.to_string(), response.into());
+    }
+}
+
+/// Which errors a method can give. Exhaustive over the codes: a new code is described or does not compile.
+fn can_give(method: Method, code: Code) -> bool {
+    let (verb, path, _) = method.entry();
+    let changes = matches!(
+        method,
+        Method::Declare | Method::Confirm | Method::Extend | Method::Revert
+    );
+    match code {
+        Code::BadRequest | Code::Busy | Code::Forbidden | Code::ForeignOrigin => true,
+        Code::NoSuchPath | Code::MethodNotAllowed => true,
+        Code::ShuttingDown | Code::Internal => method != Method::OpenApi,
+        Code::TooLarge | Code::TooSlow => verb == Verb::Post,
+        Code::NoSuchPolicy => matches!(method, Method::Policy | Method::Plan | Method::Declare),
+        Code::NoSuchEmergency => path.contains("{id}"),
+        Code::WrongState => changes || method == Method::Receipt,
+        Code::OverLimit => matches!(method, Method::Plan | Method::Declare | Method::Extend),
+        Code::PlanRefused => matches!(method, Method::Plan | Method::Declare),
+        Code::WrongOccasion | Code::PlanChanged | Code::RiskNotAccepted => method == Method::Declare,
+        Code::KeyReused => matches!(method, Method::Declare | Method::Extend),
+        Code::Stuck => method == Method::Declare,
+        // A restore waits for no record: promise 1 of the crate.
+        Code::NoRecord => changes && method != Method::Revert,
+        Code::NoJournal => changes && method != Method::Revert,
+        Code::NoGuardian => method == Method::Declare,
+        Code::KernelRefused => matches!(
+            method,
+            Method::Status | Method::Snapshot | Method::Plan | Method::Declare | Method::Revert
+        ),
+        Code::Partial => matches!(method, Method::Declare | Method::Revert),
+    }
+}

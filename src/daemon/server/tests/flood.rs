@@ -1,0 +1,267 @@
+//! Callers who take their time, send too much or come in numbers.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::super::connection::Shared;
+use super::super::limits::Limits;
+use super::super::peer::Grants;
+use super::super::refusals::Refusals;
+use super::super::{Accept, Hall, routes};
+use super::{PATIENCE, World, controller, read};
+use crate::api::error::Code;
+use crate::daemon::command::Peer;
+
+const SHORT: Duration = Duration::from_millis(200);
+const STATUS: &[u8] = b"GET /v1/status HTTP/1.1\r\n\r\n";
+
+/// How long until the server closes the connection.
+async fn closed_after(stream: &mut UnixStream) -> Duration {
+    let start = Instant::now();
+    let mut rest = Vec::new();
+    match tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await {
+        Ok(Ok(_)) => start.elapsed(),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => start.elapsed(),
+        Ok(Err(error)) => panic!("{error}"),
+        Err(_) => panic!("still open"),
+    }
+}
+
+#[tokio::test]
+async fn a_connection_without_a_whole_head_is_closed_in_time() {
+    let world = World::with(Limits {
+        header_timeout: SHORT,
+        ..Limits::DEFAULT
+    });
+    for part in ["", "GET /v1/sta", "GET /v1/status HTTP/1.1\r\nHost: local"] {
+        let mut stream = world.connect().await;
+        stream.write_all(part.as_bytes()).await.unwrap();
+        let elapsed = closed_after(&mut stream).await;
+        assert!(elapsed >= SHORT && elapsed < SHORT * 10, "{part:?}: {elapsed:?}");
+    }
+    let mut idle = world.connect().await;
+    idle.write_all(STATUS).await.unwrap();
+    assert_eq!(read(&mut idle).await.status, 200);
+    let elapsed = closed_after(&mut idle).await;
+    assert!(elapsed < SHORT * 10, "idle: {elapsed:?}");
+}
+
+#[tokio::test]
+async fn the_daemon_itself_waits_three_seconds_for_a_head() {
+    assert_eq!(Limits::DEFAULT.header_timeout, Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn half_a_body_is_given_up_in_time() {
+    let world = World::with(Limits {
+        body_timeout: SHORT,
+        ..Limits::DEFAULT
+    });
+    let half = "POST /v1/plans HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"policy\":";
+    let mut stream = world.connect().await;
+    stream.write_all(half.as_bytes()).await.unwrap();
+    let answer = read(&mut stream).await;
+    answer.assert_problem(Code::TooSlow);
+    assert_eq!(answer.headers["connection"], "close");
+    closed_after(&mut stream).await;
+    world.hears("refused TooSlow").await;
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused_announced_or_not() {
+    let world = World::start();
+    let kind = "Content-Type: application/json";
+    let mebibyte = "x".repeat(1024 * 1024);
+    let announced = format!(
+        "POST /v1/plans HTTP/1.1\r\n{kind}\r\nContent-Length: {}\r\n\r\n{mebibyte}",
+        mebibyte.len()
+    );
+    let chunked = format!(
+        "POST /v1/plans HTTP/1.1\r\n{kind}\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n{mebibyte}\r\n0\r\n\r\n"
+    );
+    for request in [announced, chunked] {
+        let (mut reader, mut writer) = world.connect().await.into_split();
+        let sending = tokio::spawn(async move { writer.write_all(request.as_bytes()).await.is_ok() });
+        let mut text = Vec::new();
+        // The server resets the connection behind its answer, since it does not read the rest.
+        drop(
+            tokio::time::timeout(PATIENCE, reader.read_to_end(&mut text))
+                .await
+                .expect("still open"),
+        );
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.starts_with("HTTP/1.1 413 ") && text.contains("too-large"),
+            "{text}"
+        );
+        assert!(!sending.await.unwrap(), "the whole body was taken");
+    }
+    let fits = format!("{{\"policy\":\"{}\"}}", "p".repeat(60_000));
+    assert_eq!(world.post("/v1/plans", "", &fits).await.status, 200);
+    assert_eq!(
+        world
+            .lines()
+            .iter()
+            .filter(|line| line.contains("refused TooLarge"))
+            .count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn two_hundred_connections_at_once_take_no_more_than_their_places() {
+    let world = World::start();
+    let mut held = Vec::new();
+    for _ in 0..200 {
+        held.push(world.connect().await);
+    }
+    let (mut served, mut busy, mut closed) = (0, 0, 0);
+    for stream in &mut held {
+        if stream.write_all(STATUS).await.is_err() {
+            closed += 1;
+            continue;
+        }
+        let mut first = [0; 12];
+        match tokio::time::timeout(PATIENCE, stream.read_exact(&mut first))
+            .await
+            .expect("no answer")
+        {
+            Ok(_) if &first == b"HTTP/1.1 200" => served += 1,
+            Ok(_) if &first == b"HTTP/1.1 503" => busy += 1,
+            Ok(_) => panic!("{}", String::from_utf8_lossy(&first)),
+            Err(_) => closed += 1,
+        }
+    }
+    let limits = Limits::DEFAULT;
+    assert_eq!((served, busy), (limits.connections_per_uid, limits.turned_away));
+    assert_eq!(closed, 200 - served - busy);
+    drop(held);
+    let healthy = async {
+        loop {
+            let mut stream = world.connect().await;
+            let mut first = [0; 12];
+            if stream.write_all(STATUS).await.is_ok()
+                && stream.read_exact(&mut first).await.is_ok()
+                && &first == b"HTTP/1.1 200"
+            {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, healthy)
+        .await
+        .expect("the places were not given back");
+}
+
+#[tokio::test]
+async fn a_connection_has_a_share_of_requests_and_of_time() {
+    let world = World::with(Limits {
+        requests_per_connection: 3,
+        connection_lifetime: SHORT,
+        ..Limits::DEFAULT
+    });
+    let mut stream = world.connect().await;
+    for request in 1..=3 {
+        stream.write_all(STATUS).await.unwrap();
+        let answer = read(&mut stream).await;
+        assert_eq!(
+            answer.headers.get("connection").map(String::as_str),
+            (request == 3).then_some("close")
+        );
+    }
+    closed_after(&mut stream).await;
+    let mut stream = world.connect().await;
+    stream.write_all(STATUS).await.unwrap();
+    assert_eq!(read(&mut stream).await.status, 200);
+    let elapsed = closed_after(&mut stream).await;
+    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_not_waited_for_for_ever() {
+    let world = World::with(Limits {
+        connection_lifetime: SHORT,
+        answer_grace: SHORT,
+        ..Limits::DEFAULT
+    });
+    let mut stream = world.connect().await;
+    stream
+        .write_all(b"GET /v1/policies/slow HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    let elapsed = closed_after(&mut stream).await;
+    assert!(elapsed >= SHORT * 2 && elapsed < SHORT * 20, "{elapsed:?}");
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_does_not_take_the_server_along() {
+    let world = World::start();
+    let mut stream = world.connect().await;
+    stream
+        .write_all(b"GET /v1/policies/slow HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    world.hears("policy slow").await;
+    drop(stream);
+    assert_eq!(world.get("/v1/status").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stop_closes_idle_connections_and_does_not_wait_for_ever_for_the_rest() {
+    let mut world = World::with(Limits {
+        shutdown_grace: SHORT,
+        ..Limits::DEFAULT
+    });
+    let mut idle = world.connect().await;
+    idle.write_all(STATUS).await.unwrap();
+    read(&mut idle).await;
+    let mut waiting = world.connect().await;
+    waiting
+        .write_all(b"GET /v1/policies/slow HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    world.hears("policy slow").await;
+    let start = Instant::now();
+    world.stop().await;
+    let elapsed = start.elapsed();
+    assert!(elapsed >= SHORT && elapsed < SHORT * 10, "{elapsed:?}");
+    assert!(!world.path.exists(), "the socket file stayed");
+    closed_after(&mut idle).await;
+    closed_after(&mut waiting).await;
+}
+
+/// A door where accept fails as it does without descriptors, and counts how often it was tried.
+struct Exhausted(Arc<AtomicUsize>);
+
+impl Accept for Exhausted {
+    async fn accept(&mut self) -> io::Result<(UnixStream, Peer)> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(io::Error::from_raw_os_error(nix::errno::Errno::EMFILE as i32))
+    }
+}
+
+#[tokio::test]
+async fn without_descriptors_the_accept_loop_pauses_and_never_spins() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let (controller, _) = controller();
+    let limits = Limits {
+        accept_pause: Duration::from_millis(50),
+        ..Limits::DEFAULT
+    };
+    let refusals = Refusals::new(controller.clone(), limits);
+    let router = routes::router(controller, refusals.clone(), Grants::default(), limits);
+    let hall = Hall::new(Shared {
+        router,
+        refusals,
+        limits,
+    });
+    let door = Exhausted(Arc::clone(&tries));
+    hall.receive(door, tokio::time::sleep(Duration::from_millis(500))).await;
+    let tries = tries.load(Ordering::Relaxed);
+    assert!((2..=11).contains(&tries), "{tries} tries in half a second");
+}

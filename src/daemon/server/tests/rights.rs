@@ -1,0 +1,98 @@
+//! Every method for every kind of peer, before the router itself, since a test cannot become another user.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use tower::ServiceExt;
+
+use super::super::limits::Limits;
+use super::super::peer::{Grantees, Grants};
+use super::super::refusals::Refusals;
+use super::super::routes;
+use super::{Heard, controller, example, peer};
+use crate::api::rights::{Method, Right, Verb};
+use crate::daemon::command::Peer;
+
+const OPERATORS: u32 = 500;
+const RIGHTS: [Right; 4] = [Right::Observe, Right::Plan, Right::Declare, Right::Revert];
+
+fn operators() -> Grantees {
+    Grantees::Named {
+        uids: [2000].into(),
+        gids: [OPERATORS].into(),
+    }
+}
+
+/// Asks the method as the peer.
+async fn ask(grants: Grants, method: Method, peer: Option<Peer>) -> (StatusCode, Heard) {
+    let (controller, heard) = controller();
+    let refusals = Refusals::new(controller.clone(), Limits::DEFAULT);
+    let router = routes::router(controller, refusals, grants, Limits::DEFAULT);
+    let (verb, path, body) = example(method);
+    let builder = match verb {
+        Verb::Get => Request::get(path),
+        Verb::Post => Request::post(path).header(header::CONTENT_TYPE, "application/json"),
+    };
+    let mut request = builder.body(Body::from(body)).unwrap();
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
+    let status = router.oneshot(request).await.unwrap().status();
+    tokio::task::yield_now().await;
+    (status, heard)
+}
+
+#[tokio::test]
+async fn each_right_opens_its_own_methods_to_those_who_hold_it_and_no_other() {
+    for granted in RIGHTS {
+        let grants = Grants::none().grant(granted, operators());
+        for method in Method::ALL {
+            let needed = method.entry().2;
+            let (root, member, user, stranger) =
+                (peer(0, 0), peer(1000, OPERATORS), peer(2000, 2000), peer(1001, 1001));
+            let (status, _) = ask(grants.clone(), method, Some(root)).await;
+            assert!(status.is_success(), "root, {method:?}: {status}");
+            for holder in [member, user] {
+                let (status, _) = ask(grants.clone(), method, Some(holder)).await;
+                assert_eq!(
+                    status.is_success(),
+                    needed == granted,
+                    "{granted:?} for {method:?}: {status}"
+                );
+            }
+            let (status, heard) = ask(grants.clone(), method, Some(stranger)).await;
+            assert_eq!(status, StatusCode::FORBIDDEN, "{method:?}");
+            let heard = heard.lock().unwrap().clone();
+            assert_eq!(heard.len(), 1, "{method:?}: {heard:?}");
+            assert!(
+                heard[0].starts_with("uid 1001: refused Forbidden: uid 1001 does not hold the right"),
+                "{heard:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn by_default_whoever_can_open_the_socket_holds_every_right() {
+    for method in Method::ALL {
+        let (status, _) = ask(Grants::default(), method, Some(peer(1001, 1001))).await;
+        assert!(status.is_success(), "{method:?}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn the_daemon_itself_holds_every_right() {
+    let own = nix::unistd::Uid::effective().as_raw();
+    for method in Method::ALL {
+        let (status, _) = ask(Grants::none(), method, Some(peer(own, 4242))).await;
+        assert!(status.is_success(), "{method:?}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_peer_reaches_no_method() {
+    for method in Method::ALL {
+        let (status, heard) = ask(Grants::default(), method, None).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{method:?}");
+        assert_eq!(heard.lock().unwrap().len(), 0, "{method:?}");
+    }
+}

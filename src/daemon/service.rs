@@ -1,0 +1,160 @@
+//! The daemon without its socket: controller and monitor, each on a thread, in the network namespace of the caller.
+//!
+//! `portcullisd` puts the server in front of it; a drill speaks to it directly.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{Notify, watch};
+
+use super::clock::SystemClock;
+use super::command::ControllerHandle;
+use super::controller::{Controller, StartError};
+use super::guardian::{self, Guardian};
+use super::monitor::Monitor;
+use super::policies::Policies;
+use super::supervisor::Supervisor;
+use crate::kernel::KernelError;
+use crate::kernel::netlink::Netlink;
+use crate::store::StoreError;
+use crate::store::directory::StateDirectory;
+use crate::store::ratchet::Keeping;
+
+/// A running controller and monitor.
+#[derive(Debug)]
+pub struct Service {
+    handle: ControllerHandle,
+    stop: watch::Sender<bool>,
+    controller: JoinHandle<()>,
+    monitor: Monitor,
+}
+
+/// Who ends a cut when this process cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// A guardian process, started before the first change to the kernel.
+    Guardian,
+    /// Nobody: a drill, whose network goes with it, and the guardian itself.
+    Nobody,
+}
+
+/// How a service is posted.
+#[derive(Debug)]
+pub struct Post {
+    /// Who ends a cut when this process cannot.
+    pub guard: Guard,
+    /// Who wants to know that it lives.
+    pub supervisor: Supervisor,
+    /// Where the keys of the audit log's seals are kept.
+    pub keeping: Keeping,
+}
+
+impl Post {
+    /// Alone: a drill, whose network and audit log go with it.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self {
+            guard: Guard::Nobody,
+            supervisor: Supervisor::Nobody,
+            keeping: Keeping::Memory,
+        }
+    }
+}
+
+/// The service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The state directory cannot be used.
+    #[error("failed to take the state directory")]
+    Store(#[source] StoreError),
+    /// The kernel cannot be reached.
+    #[error("failed to open the door to the kernel")]
+    Kernel(#[source] KernelError),
+    /// What the journal holds cannot be taken up.
+    #[error("failed to take up the last state")]
+    Start(#[source] StartError),
+    /// A thread, the runtime or `/proc` is not to be had.
+    #[error("failed to start {what}")]
+    System {
+        /// What was started.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Service {
+    /// Takes the state directory, from a guardian if one is at work in it, and goes on as [`Self::take_up`].
+    ///
+    /// # Errors
+    /// If the directory cannot be had, or as [`Self::take_up`].
+    pub fn start(state: &Path, policies: Policies, post: Post) -> Result<Self, ServiceError> {
+        let directory = guardian::relieve(state).map_err(ServiceError::Store)?;
+        Self::take_up(directory, policies, post)
+    }
+
+    /// Recovers what the journal in the directory holds, and begins to serve and to watch.
+    ///
+    /// # Errors
+    /// If any of these fails; then nothing runs.
+    pub fn take_up(directory: StateDirectory, policies: Policies, post: Post) -> Result<Self, ServiceError> {
+        let system = |what| move |source| ServiceError::System { what, source };
+        let guardian = match post.guard {
+            Guard::Guardian => Some(Guardian::new(directory.path(), &post.keeping)),
+            Guard::Nobody => None,
+        };
+        let kernel = Netlink::open().map_err(ServiceError::Kernel)?;
+        let watcher = Netlink::open().map_err(ServiceError::Kernel)?;
+        let clock = SystemClock::new().map_err(system("the clock"))?;
+        let bell = Arc::new(Notify::new());
+        // The watch begins before recovery reads, so that nothing changes unseen in between.
+        let monitor = Monitor::start(watcher, Arc::clone(&bell)).map_err(system("the monitor"))?;
+        let controller = Controller::start(
+            Box::new(kernel),
+            Box::new(clock),
+            directory,
+            &post.keeping,
+            policies,
+            guardian,
+        )
+        .map_err(ServiceError::Start)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(system("the controller's timer"))?;
+        let (handle, calls) = ControllerHandle::channel();
+        let (stop, stopped) = watch::channel(false);
+        let controller = std::thread::Builder::new()
+            .name("controller".to_owned())
+            .spawn(move || runtime.block_on(controller.serve(calls, bell, stopped, post.supervisor)))
+            .map_err(system("the controller"))?;
+        Ok(Self {
+            handle,
+            stop,
+            controller,
+            monitor,
+        })
+    }
+
+    /// Where to ask.
+    #[must_use]
+    pub fn handle(&self) -> ControllerHandle {
+        self.handle.clone()
+    }
+
+    /// Stops and waits for the last record. A cut in force stays in force.
+    ///
+    /// # Errors
+    /// If the controller had panicked.
+    pub fn stop(self) -> Result<(), ServiceError> {
+        self.stop.send_replace(true);
+        drop(self.monitor);
+        let panicked = || std::io::Error::other("it had panicked");
+        self.controller.join().map_err(|_| ServiceError::System {
+            what: "the controller's end",
+            source: panicked(),
+        })
+    }
+}
