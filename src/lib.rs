@@ -14,6 +14,7 @@
 //! | [`store`] | the only door to the disk: state directory, journal, audit file | `model` |
 //! | [`api`] | what both binaries agree on: requests, answers, errors, method to right | `model` |
 //! | [`daemon`] | effects: the controller, which owns the state; executor, server, monitor | all but `cli`, `drill` |
+//! | [`drill`] | scratch namespaces, probes, the rehearsal | all but `cli` |
 //!
 //! # Invariants
 //!
@@ -26,6 +27,7 @@
 
 pub mod api;
 pub mod daemon;
+pub mod drill;
 pub mod kernel;
 pub mod model;
 pub mod planning;

@@ -1,0 +1,130 @@
+//! Rehearsal: the whole life of an emergency on a copy of this host's network, in scratch network namespaces.
+//!
+//! [`run`] reads the network that it stands on, leaves it for ever, builds a copy with a far side for every link, runs
+//! the daemon's own code there, and probes from both sides what the plan promises.
+//!
+//! Nothing here may touch the initial network namespace. Every function that changes a network demands a
+//! [`namespace::NotInitial`], which only a check of the calling thread's own namespace gives.
+
+mod copy;
+mod far;
+pub mod links;
+pub mod namespace;
+pub mod probe;
+mod rehearsal;
+pub mod report;
+mod scene;
+mod watch;
+
+use std::path::Path;
+use std::time::Instant;
+
+use self::namespace::Scratch;
+use self::rehearsal::Rehearsal;
+use self::report::Report;
+use crate::daemon::policies::{LoadError, Policies};
+use crate::kernel::netlink::Netlink;
+use crate::kernel::{Kernel, Kinds};
+use crate::planning;
+
+/// Why a drill could not be held. It says nothing about the policy's worth, but for [`DrillError::Plan`].
+#[derive(Debug, thiserror::Error)]
+pub enum DrillError {
+    /// The policy is not valid.
+    #[error("the policy cannot be rehearsed")]
+    Policy(#[source] LoadError),
+    /// There is no safe plan for this host.
+    #[error("no safe plan for this host: {why} ({code})")]
+    Plan {
+        /// The stable code.
+        code: String,
+        /// What is in the way.
+        why: String,
+        /// What to do.
+        hint: String,
+    },
+    /// No scratch namespace.
+    #[error("no scratch namespace")]
+    Namespace(#[from] namespace::NamespaceError),
+    /// A link of the copy could not be built.
+    #[error("failed to build the copy")]
+    Build(#[from] links::BuildError),
+    /// The kernel cannot be read or changed.
+    #[error("the kernel did not answer")]
+    Kernel(#[from] crate::kernel::KernelError),
+    /// The kernel refused a change of the rehearsal's own.
+    #[error("the kernel refused a change of the rehearsal")]
+    Refused(#[source] crate::kernel::ChangeError),
+    /// A probe could not be made.
+    #[error("a probe could not be made")]
+    Probe(#[from] probe::ProbeError),
+    /// The daemon did not start or stop.
+    #[error("the daemon did not run in the copy")]
+    Service(#[from] crate::daemon::service::ServiceError),
+    /// The daemon refused.
+    #[error("the daemon refused: {0}")]
+    Api(#[from] crate::api::error::ApiError),
+    /// A thread or a runtime could not be made.
+    #[error("failed to start a thread")]
+    Thread(#[source] std::io::Error),
+    /// No scratch directory for journal and audit log.
+    #[error("failed to make a scratch state directory")]
+    State(#[source] std::io::Error),
+    /// A name of the rehearsal's own is not valid.
+    #[error("a name of the rehearsal is not valid")]
+    Name(#[source] crate::model::names::NameError),
+}
+
+impl DrillError {
+    /// What to do; empty where nothing can be advised.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Plan { hint, .. } => hint.clone(),
+            Self::Namespace(error) => error.hint().unwrap_or_default(),
+            Self::Api(error) => error.hint.clone(),
+            Self::Policy(_)
+            | Self::Build(_)
+            | Self::Kernel(_)
+            | Self::Refused(_)
+            | Self::Probe(_)
+            | Self::Service(_)
+            | Self::Thread(_)
+            | Self::State(_)
+            | Self::Name(_) => String::new(),
+        }
+    }
+}
+
+/// Rehearses a policy on a copy of the network of the calling process, which must have one thread only.
+///
+/// # Errors
+/// If the rehearsal could not be held; a rehearsal that was held and failed is a [`Report`] that says so.
+pub fn run(file: &Path, source: String) -> Result<Report, DrillError> {
+    let begun = Instant::now();
+    let policies = Policies::from_source(file, source).map_err(DrillError::Policy)?;
+    let host = Netlink::open()?.snapshot(Kinds::ALL)?;
+    let scratch = Scratch::enter()?;
+    let state = tempfile::Builder::new()
+        .prefix("portcullis-drill-")
+        .tempdir()
+        .map_err(DrillError::State)?;
+    let copy = copy::build(&host, scratch.proof())?;
+    let plan = plan(&policies, &copy.state)?;
+    Rehearsal::start(&copy, policies, &state.path().join("state"))?.run(&plan, begun)
+}
+
+fn plan(policies: &Policies, state: &crate::model::snapshot::Snapshot) -> Result<crate::model::plan::Plan, DrillError> {
+    let refused = |code: &str, why: String, hint: &str| DrillError::Plan {
+        code: code.to_owned(),
+        why,
+        hint: hint.to_owned(),
+    };
+    let loaded = policies
+        .iter()
+        .next()
+        .ok_or_else(|| refused("no-policy", "there is no policy".to_owned(), ""))?;
+    let pinned = crate::daemon::resolver::resolve(&loaded.policy)
+        .map_err(|e| refused("name-unresolved", e.to_string(), "write the address into the policy"))?;
+    planning::plan(&loaded.policy, state, state, &[], &pinned).map_err(|e| refused(e.code(), e.to_string(), e.hint()))
+}

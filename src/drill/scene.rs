@@ -1,0 +1,316 @@
+//! The probes of a drill: which there are, what each should do while the cut is in force, and asking them all at once.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::DrillError;
+use super::copy::{Copy, Far};
+use super::far::{ECHO_PORT, Side, service_port};
+use super::namespace::Namespace;
+use super::probe::tcp::Flow;
+use super::probe::{Answer, Origin, icmp, tcp, udp};
+use super::report::Expectation;
+use crate::model::cut::{Cut, Lifeline};
+use crate::model::object::Family;
+use crate::model::plan::{Coverage, Fate, Traffic};
+use crate::model::policy::{Direction, Transport};
+
+/// How long a probe waits for its answer. Veth pairs answer within microseconds; a loaded machine within this.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// How a probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A new TCP connection.
+    Tcp,
+    /// A TCP connection that was established before the cut.
+    Established,
+    /// A UDP question and its answer.
+    Udp,
+    /// An ICMP or ICMPv6 echo.
+    Icmp,
+}
+
+const KINDS: [Kind; 4] = [Kind::Tcp, Kind::Established, Kind::Udp, Kind::Icmp];
+
+/// Where a probe starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// The copy of this host.
+    Here,
+    /// The far end of this link.
+    Far(u32),
+}
+
+/// One probe.
+#[derive(Clone, Debug)]
+pub(super) struct Probe {
+    pub(super) what: String,
+    pub(super) from: From,
+    pub(super) source: Option<IpAddr>,
+    pub(super) to: SocketAddr,
+    pub(super) kind: Kind,
+    pub(super) expected: Expectation,
+    /// The lifeline that it stands for.
+    pub(super) lifeline: Option<usize>,
+}
+
+/// Every probe for this copy and cut.
+pub(super) fn probes(copy: &Copy, sides: &BTreeMap<u32, Side>, cut: &Cut, coverage: &Coverage) -> Vec<Probe> {
+    let mut probes = Vec::new();
+    for far in &copy.far {
+        let Some(side) = sides.get(&far.link) else { continue };
+        probes.extend(outbound(far, side, cut, coverage));
+        probes.extend(inbound(far, side, cut, coverage));
+        probes.extend(lifelines(far, side, cut));
+    }
+    probes.extend(forwarded(copy, sides, cut, coverage));
+    probes
+}
+
+fn outbound<'a>(
+    far: &'a Far,
+    side: &'a Side,
+    cut: &'a Cut,
+    coverage: &'a Coverage,
+) -> impl Iterator<Item = Probe> + 'a {
+    let named = [
+        ("neighbour", &side.neighbours),
+        ("world", &side.world),
+        ("nulled prefix", &side.nulled),
+    ];
+    named
+        .into_iter()
+        .flat_map(|(whom, addresses)| addresses.iter().map(move |a| (whom, *a)))
+        .flat_map(move |(whom, address)| {
+            let nulled = cut.null_prefixes.iter().any(|p| p.contains(&address));
+            KINDS.into_iter().map(move |kind| Probe {
+                what: format!("{} out over {} to {whom} {address}", word(kind), far.name),
+                from: From::Here,
+                source: None,
+                to: SocketAddr::new(address, ECHO_PORT),
+                kind,
+                expected: expect(cut, coverage, Direction::Out, Family::of(address), &[far.link], nulled),
+                lifeline: None,
+            })
+        })
+}
+
+fn inbound<'a>(far: &'a Far, side: &'a Side, cut: &'a Cut, coverage: &'a Coverage) -> impl Iterator<Item = Probe> + 'a {
+    let named = [("neighbour", &side.neighbours), ("world", &side.world)];
+    named
+        .into_iter()
+        .flat_map(|(whom, addresses)| addresses.iter().map(move |a| (whom, *a)))
+        .flat_map(move |(whom, source)| {
+            let own = side.own.iter().find(|o| Family::of(**o) == Family::of(source));
+            own.into_iter().flat_map(move |own| {
+                KINDS.into_iter().map(move |kind| Probe {
+                    what: format!("{} in over {} from {whom} {source}", word(kind), far.name),
+                    from: From::Far(far.link),
+                    source: Some(source),
+                    to: SocketAddr::new(*own, ECHO_PORT),
+                    kind,
+                    expected: expect(cut, coverage, Direction::In, Family::of(source), &[far.link], false),
+                    lifeline: None,
+                })
+            })
+        })
+}
+
+fn forwarded(copy: &Copy, sides: &BTreeMap<u32, Side>, cut: &Cut, coverage: &Coverage) -> Vec<Probe> {
+    let mut probes = Vec::new();
+    for (from, from_side) in sides {
+        for (to, to_side) in sides.iter().filter(|(to, _)| *to != from) {
+            for source in &from_side.neighbours {
+                // Two links in one subnet have the same neighbour on their far sides: it would speak to itself.
+                let target = to_side
+                    .neighbours
+                    .iter()
+                    .find(|n| Family::of(**n) == Family::of(*source) && *n != source);
+                let Some(target) = target else { continue };
+                let name = |link: &u32| copy.state.link(*link).map(|l| l.name.to_string()).unwrap_or_default();
+                probes.extend(KINDS.into_iter().map(|kind| Probe {
+                    what: format!(
+                        "{} through this host, {} to {}, {source} to {target}",
+                        word(kind),
+                        name(from),
+                        name(to)
+                    ),
+                    from: From::Far(*from),
+                    source: Some(*source),
+                    to: SocketAddr::new(*target, ECHO_PORT),
+                    kind,
+                    expected: expect(
+                        cut,
+                        coverage,
+                        Direction::Forward,
+                        Family::of(*source),
+                        &[*from, *to],
+                        false,
+                    ),
+                    lifeline: None,
+                }));
+            }
+        }
+    }
+    probes
+}
+
+fn lifelines<'a>(far: &'a Far, side: &'a Side, cut: &'a Cut) -> impl Iterator<Item = Probe> + 'a {
+    side.peers
+        .iter()
+        .filter_map(move |(place, peer)| {
+            let lifeline = cut.lifelines.get(*place)?;
+            let family = Family::of(*peer);
+            let own = side.own.iter().find(|o| Family::of(**o) == family)?;
+            let port = service_port(lifeline);
+            let (from, source, to) = match lifeline.direction {
+                Direction::In => (From::Far(far.link), Some(*peer), SocketAddr::new(*own, port)),
+                Direction::Out => (From::Here, None, SocketAddr::new(*peer, port)),
+                Direction::Forward => return None,
+            };
+            Some(kinds_of(lifeline).map(move |kind| Probe {
+                what: format!(
+                    "lifeline `{}`: {} over {}, peer {peer}",
+                    lifeline.name,
+                    word(kind),
+                    far.name
+                ),
+                from,
+                source,
+                to,
+                kind,
+                expected: Expectation::Passes,
+                lifeline: Some(*place),
+            }))
+        })
+        .flatten()
+}
+
+fn kinds_of(lifeline: &Lifeline) -> impl Iterator<Item = Kind> + use<> {
+    let kinds: &[Kind] = match lifeline.protocol {
+        Transport::Any => &[Kind::Tcp, Kind::Established, Kind::Udp, Kind::Icmp],
+        Transport::Tcp => &[Kind::Tcp, Kind::Established],
+        Transport::Udp => &[Kind::Udp],
+        Transport::Icmp => &[Kind::Icmp],
+    };
+    kinds.iter().copied()
+}
+
+/// What the plan's coverage promises for traffic of this direction and family over these links.
+fn expect(
+    cut: &Cut,
+    coverage: &Coverage,
+    direction: Direction,
+    family: Family,
+    links: &[u32],
+    nulled: bool,
+) -> Expectation {
+    if nulled {
+        return Expectation::Stops;
+    }
+    let touched = links.iter().any(|l| cut.links.contains_key(l));
+    let between_zones = {
+        let zone = |link: &u32| cut.zones.iter().position(|z| z.links.contains(link));
+        links.len() == 2 && zone(&links[0]).is_some() && zone(&links[1]).is_some() && zone(&links[0]) != zone(&links[1])
+    };
+    let outside = !cut.families.contains(&family) || !touched || (!cut.zones.is_empty() && !between_zones);
+    if outside && cut.null_prefixes.is_empty() && cut.withdrawn.is_empty() {
+        return Expectation::Passes;
+    }
+    let traffic = match (direction, family) {
+        (Direction::Out, Family::V4) => Traffic::LocalOutV4,
+        (Direction::Out, Family::V6) => Traffic::LocalOutV6,
+        (Direction::In, Family::V4) => Traffic::LocalInV4,
+        (Direction::In, Family::V6) => Traffic::LocalInV6,
+        (Direction::Forward, Family::V4) => Traffic::ForwardedV4,
+        (Direction::Forward, Family::V6) => Traffic::ForwardedV6,
+    };
+    match coverage.rows.iter().find(|r| r.traffic == traffic).map(|r| r.fate) {
+        Some(Fate::Stopped) => Expectation::Stops,
+        Some(Fate::Passes) => Expectation::Passes,
+        Some(Fate::Partly) | None => Expectation::Open,
+    }
+}
+
+/// The connections that were established before the cut, by the place of their probe.
+pub(super) type Flows = BTreeMap<usize, Flow>;
+
+/// Opens the connections that are to be established before the cut.
+pub(super) fn establish(copy: &Copy, probes: &[Probe]) -> Result<Flows, DrillError> {
+    let mut flows = Flows::new();
+    for (place, probe) in probes.iter().enumerate().filter(|(_, p)| p.kind == Kind::Established) {
+        let opened = space(copy, probe.from).run(|proof| {
+            let origin = origin(Origin::any(proof), probe);
+            Flow::open(probe.to, &origin, PATIENCE)
+        })??;
+        if let Ok(flow) = opened {
+            flows.insert(place, flow);
+        }
+    }
+    Ok(flows)
+}
+
+/// Asks every probe, all at once, and says which passed.
+pub(super) fn ask_all(copy: &Copy, probes: &[Probe], flows: &mut Flows) -> Result<Vec<bool>, DrillError> {
+    let mut flow_of: BTreeMap<usize, &mut Flow> = flows.iter_mut().map(|(place, flow)| (*place, flow)).collect();
+    let answers = std::thread::scope(|scope| {
+        let asked: Vec<_> = probes
+            .iter()
+            .enumerate()
+            .map(|(place, probe)| {
+                let flow = flow_of.remove(&place);
+                scope.spawn(move || ask(copy, probe, flow))
+            })
+            .collect();
+        asked
+            .into_iter()
+            .map(|a| a.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect::<Vec<_>>()
+    });
+    answers.into_iter().map(|answer| answer.map(Answer::passed)).collect()
+}
+
+fn ask(copy: &Copy, probe: &Probe, flow: Option<&mut Flow>) -> Result<Answer, DrillError> {
+    if probe.kind == Kind::Established {
+        return match flow {
+            Some(flow) => Ok(flow.exchange(PATIENCE)?),
+            None => Ok(Answer::Silent),
+        };
+    }
+    Ok(space(copy, probe.from).run(|proof| once(probe, &origin(Origin::any(proof), probe), PATIENCE))??)
+}
+
+/// One question of a probe from the calling thread's namespace.
+pub(super) fn once(probe: &Probe, origin: &Origin, within: Duration) -> Result<Answer, super::probe::ProbeError> {
+    match probe.kind {
+        Kind::Tcp | Kind::Established => tcp::connect(probe.to, origin, within),
+        Kind::Udp => udp::ask(probe.to, origin, within),
+        Kind::Icmp => icmp::echo(probe.to, origin, within),
+    }
+}
+
+pub(super) fn origin(any: Origin, probe: &Probe) -> Origin {
+    match probe.source {
+        Some(source) => any.source(source),
+        None => any,
+    }
+}
+
+pub(super) fn space(copy: &Copy, from: From) -> &Namespace {
+    let far = |link| copy.far.iter().find(|f| f.link == link).map(|f| &f.space);
+    match from {
+        From::Here => &copy.here,
+        From::Far(link) => far(link).unwrap_or(&copy.here),
+    }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Tcp => "new TCP",
+        Kind::Established => "established TCP",
+        Kind::Udp => "UDP",
+        Kind::Icmp => "ICMP",
+    }
+}
