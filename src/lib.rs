@@ -15,6 +15,7 @@
 //! | [`api`] | what both binaries agree on: requests, answers, errors, method to right | `model` |
 //! | [`daemon`] | effects: the controller, which owns the state; executor, server, monitor | all but `cli`, `drill` |
 //! | [`drill`] | scratch namespaces, probes, the rehearsal | all but `cli` |
+//! | [`cli`] | commands, client, rendering | `api`, `model`, `drill` |
 //!
 //! # Invariants
 //!
@@ -26,6 +27,7 @@
 //! `tests/architecture.rs` holds the import rule and names file and line where it is broken.
 
 pub mod api;
+pub mod cli;
 pub mod daemon;
 pub mod drill;
 pub mod kernel;

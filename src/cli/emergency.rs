@@ -1,0 +1,205 @@
+//! `confirm`, `extend`, `revert`: one emergency, named as shortly as is safe.
+
+use std::time::Duration;
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::args::Format;
+use super::client::{Question, encode};
+use super::exit::{Exit, Failure, Situation};
+use super::{Context, duration, render};
+use crate::api::error::Code;
+use crate::api::{EmergencyState, EmergencyView, ExtendRequest, ReceiptView};
+
+/// So many characters of an id name an emergency.
+const PREFIX_CHARACTERS: usize = 8;
+
+#[derive(Debug, Args)]
+pub(crate) struct Confirm {
+    /// The emergency's id or its first 8 characters; may be left out when there is exactly one
+    id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Extend {
+    /// The emergency's id or its first 8 characters; may be left out when there is exactly one
+    id: Option<String>,
+    /// How much longer
+    #[arg(long, value_parser = duration::parse, value_name = "DURATION")]
+    by: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revert {
+    /// The emergency's id or its first 8 characters; may be left out when there is exactly one
+    id: Option<String>,
+    /// End every emergency; done if there is none
+    #[arg(long, conflicts_with = "id")]
+    all: bool,
+}
+
+pub(crate) fn confirm(arguments: &Confirm, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
+    let path = path(context, arguments.id.as_deref(), "confirm")?;
+    show(context, post(path, &serde_json::json!({})))
+}
+
+pub(crate) fn extend(arguments: &Extend, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
+    let path = path(context, arguments.id.as_deref(), "extend")?;
+    let by_ms = duration::millis(arguments.by);
+    show(context, post(path, &ExtendRequest { by_ms }))
+}
+
+pub(crate) fn revert(arguments: &Revert, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
+    if arguments.all {
+        return revert_all(context);
+    }
+    let path = path(context, arguments.id.as_deref(), "revert")?;
+    let answer = context.client.ask::<ReceiptView>(post(path, &serde_json::json!({})))?;
+    let text = || render::receipt::receipt(&answer.value);
+    context.around.screen.result(&answer.json, text);
+    Ok(restored(&answer.value))
+}
+
+/// One that fails does not keep the others from being ended; the gravest exit code is the whole's.
+fn revert_all(context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
+    let listed = context
+        .client
+        .ask::<Vec<EmergencyView>>(Question::get("/v1/emergencies"))?
+        .value;
+    let mut worst: Result<Exit, Failure> = Ok(Exit::Done);
+    let (mut objects, mut texts) = (Vec::new(), Vec::new());
+    for emergency in listed.iter().filter(|e| e.state != EmergencyState::Ended) {
+        let path = format!("/v1/emergencies/{}/revert", encode(&emergency.id));
+        match context.client.ask::<ReceiptView>(post(path, &serde_json::json!({}))) {
+            Ok(answer) => {
+                texts.push(render::receipt::receipt(&answer.value));
+                objects.push(answer.json);
+                worst = worst.map(|exit| exit.max(restored(&answer.value)));
+            }
+            Err(failure) => {
+                if let Err(before) = std::mem::replace(&mut worst, Err(failure)) {
+                    context.around.screen.warn(&before.detail);
+                }
+            }
+        }
+    }
+    if worst.is_ok() || context.global.output == Format::Text {
+        let text = || texts.join("\n");
+        context.around.screen.result(&serde_json::Value::Array(objects), text);
+    }
+    worst
+}
+
+fn show(context: &mut Context<'_, '_>, question: Question) -> Result<Exit, Failure> {
+    let answer = context.client.ask::<EmergencyView>(question)?;
+    let text = || render::status::emergency(&answer.value);
+    context.around.screen.result(&answer.json, text);
+    Ok(Exit::Done)
+}
+
+fn post(path: String, body: &impl serde::Serialize) -> Question {
+    Question::post(path, body).header("idempotency-key", Uuid::now_v7().to_string())
+}
+
+fn path(context: &Context<'_, '_>, id: Option<&str>, verb: &str) -> Result<String, Failure> {
+    let id = match id {
+        // A whole id is taken at its word: the emergency may be over and no longer in the list.
+        Some(id) if id.parse::<Uuid>().is_ok() => id.to_owned(),
+        Some(_) | None => {
+            let listed = context
+                .client
+                .ask::<Vec<EmergencyView>>(Question::get("/v1/emergencies"))?;
+            choose(&listed.value, id)?
+        }
+    };
+    Ok(format!("/v1/emergencies/{}/{verb}", encode(&id)))
+}
+
+fn choose(listed: &[EmergencyView], prefix: Option<&str>) -> Result<String, Failure> {
+    if let Some(prefix) = prefix
+        && prefix.chars().count() < PREFIX_CHARACTERS
+    {
+        let detail = format!("`{prefix}` is too short to name an emergency");
+        let hint = format!("give at least {PREFIX_CHARACTERS} characters of the id");
+        return Err(Failure::new(Situation::Usage, detail, hint));
+    }
+    let wanted = prefix.unwrap_or_default().to_ascii_lowercase();
+    let found: Vec<&EmergencyView> = listed.iter().filter(|e| e.id.starts_with(&wanted)).collect();
+    match (found.as_slice(), prefix) {
+        ([only], _) => Ok(only.id.clone()),
+        ([], None) => Err(Failure::new(
+            Situation::NothingInForce,
+            "there is no emergency",
+            "`portcullis status` shows where this host stands",
+        )),
+        ([], Some(prefix)) => Err(Failure::new(
+            Situation::Api(Code::NoSuchEmergency),
+            format!("no emergency's id begins with `{prefix}`"),
+            "`portcullis status` lists them",
+        )),
+        (several, _) => {
+            let names: Vec<String> = several.iter().map(|e| format!("{} ({})", e.id, e.policy)).collect();
+            let detail = format!("more than one emergency is meant: {}", names.join(", "));
+            Err(Failure::new(Situation::Ambiguous, detail, "give the whole id"))
+        }
+    }
+}
+
+/// Residue stands until a person decides; a conflict was somebody else's change and is theirs.
+fn restored(receipt: &ReceiptView) -> Exit {
+    if receipt.state == EmergencyState::Stuck || !receipt.residues.is_empty() {
+        Exit::Partial
+    } else {
+        Exit::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::samples;
+
+    fn listed(ids: &[&str]) -> Vec<EmergencyView> {
+        let with = |id: &&str| EmergencyView {
+            id: (*id).to_owned(),
+            ..samples::emergency()
+        };
+        ids.iter().map(with).collect()
+    }
+
+    #[test]
+    fn an_emergency_is_named_by_nothing_a_prefix_or_its_id() {
+        let one = listed(&[samples::ID]);
+        for given in [None, Some("01936a5e"), Some("01936A5E-7c"), Some(samples::ID)] {
+            assert_eq!(choose(&one, given).as_deref(), Ok(samples::ID), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_emergency_or_several_is_an_error() {
+        let two = listed(&["01936a5e-7c00-1", "01936a5e-7c00-2"]);
+        let cases = [
+            (&two[..], None, Situation::Ambiguous),
+            (&two[..], Some("01936a5e"), Situation::Ambiguous),
+            (&two[..], Some("01936a5"), Situation::Usage),
+            (&two[..], Some("ffffffff"), Situation::Api(Code::NoSuchEmergency)),
+            (&[], None, Situation::NothingInForce),
+            (&[], Some(samples::ID), Situation::Api(Code::NoSuchEmergency)),
+        ];
+        for (listed, given, situation) in cases {
+            assert_eq!(choose(listed, given).unwrap_err().situation, situation, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn residue_after_a_restore_calls_a_person() {
+        assert_eq!(restored(&samples::receipt()), Exit::Done);
+        assert_eq!(restored(&samples::stuck_receipt()), Exit::Partial);
+        let quiet = ReceiptView {
+            state: EmergencyState::Ended,
+            ..samples::stuck_receipt()
+        };
+        assert_eq!(restored(&quiet), Exit::Partial);
+    }
+}

@@ -1,0 +1,147 @@
+//! The command line: what an operator types becomes one or two questions to the daemon, and the answers become text.
+//!
+//! It decides nothing about emergencies and never touches the kernel itself; what must be read locally comes through
+//! [`Local`], which the binary gives. It never waits for input unless standard input and standard error are a terminal.
+//!
+//! Results go to standard output, everything else to standard error. With `-o json` standard output has exactly one
+//! JSON value: the object of the API as the daemon gave it (keys sorted), or `{"error": {code, detail, hint, exit}}`;
+//! `status --watch` has one such value a line. Only `render` prints.
+
+mod args;
+mod audit;
+mod client;
+mod completions;
+mod declare;
+mod doctor;
+mod drill;
+mod duration;
+mod emergency;
+mod exit;
+mod plan;
+mod policy;
+mod prompt;
+mod render;
+mod session;
+mod snapshot;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use self::args::{Command, CommandLine, Effect, Global};
+use self::client::Client;
+pub use self::exit::Exit;
+use self::exit::{Failure, Situation};
+use self::prompt::Terminal;
+use self::render::Screen;
+use crate::model::snapshot::Snapshot;
+
+/// What the command line must read from this host without the daemon. The binary gives it, because the rooms that can
+/// are closed to this one.
+pub trait Local {
+    /// The canonical snapshot of the caller's network namespace.
+    ///
+    /// # Errors
+    /// If the kernel could not be read.
+    fn snapshot(&self) -> Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// The command line as it may be typed, for the help, the man pages and the completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    CommandLine::command().after_long_help(exit::table())
+}
+
+/// Runs the command line of this process.
+pub fn main(local: &dyn Local) -> ExitCode {
+    let mut surroundings = Surroundings {
+        ssh_connection: std::env::var("SSH_CONNECTION").ok(),
+        terminal: Terminal::of_process(),
+        screen: Screen::of_process(),
+        watch_period: status::PERIOD,
+        local,
+    };
+    let exit = run(std::env::args_os(), &mut surroundings);
+    ExitCode::from(exit.number())
+}
+
+/// What a command finds around it; tests give their own.
+struct Surroundings<'a> {
+    ssh_connection: Option<String>,
+    terminal: Terminal<'a>,
+    screen: Screen<'a>,
+    watch_period: Duration,
+    local: &'a dyn Local,
+}
+
+/// What every command gets.
+struct Context<'s, 'a> {
+    global: Global,
+    client: Client,
+    around: &'s mut Surroundings<'a>,
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>, around: &mut Surroundings<'_>) -> Exit {
+    let line = match parse(arguments) {
+        Ok(line) => line,
+        Err(error) => return usage(&error, around),
+    };
+    around.screen.adopt(line.global.output, line.global.color);
+    let effect = line.command.effect();
+    let mut context = Context {
+        client: Client::new(&line.global.socket, line.global.timeout),
+        global: line.global,
+        around,
+    };
+    let exit = match perform(line.command, &mut context) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            around.screen.failure(&failure);
+            failure.situation.exit()
+        }
+    };
+    match (around.screen.finish(), exit, effect) {
+        (Err(_), Exit::Done, Effect::Looks) => Exit::Failed,
+        (Err(_) | Ok(()), exit, Effect::Looks | Effect::Changes) => exit,
+    }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
+    CommandLine::from_arg_matches(&command().try_get_matches_from(arguments)?)
+}
+
+/// Help and version are results; everything else that clap says is an error of usage.
+fn usage(error: &clap::Error, around: &mut Surroundings<'_>) -> Exit {
+    let text = error.render().ansi().to_string();
+    if error.use_stderr() {
+        around.screen.say(&text);
+        return Situation::Usage.exit();
+    }
+    around.screen.text(&text);
+    match around.screen.finish() {
+        Ok(()) => Exit::Done,
+        Err(_) => Exit::Failed,
+    }
+}
+
+fn perform(command: Command, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
+    match command {
+        Command::Status(arguments) => status::perform(&arguments, context),
+        Command::Policy { command } => policy::perform(command, context),
+        Command::Plan(arguments) => plan::perform(&arguments, context),
+        Command::Declare(arguments) => declare::perform(arguments, context),
+        Command::Confirm(arguments) => emergency::confirm(&arguments, context),
+        Command::Extend(arguments) => emergency::extend(&arguments, context),
+        Command::Revert(arguments) => emergency::revert(&arguments, context),
+        Command::Snapshot(arguments) => snapshot::perform(&arguments, context),
+        Command::Audit { command } => audit::perform(command, context),
+        Command::Doctor(arguments) => doctor::perform(&arguments, context),
+        Command::Drill(arguments) => drill::perform(&arguments, context),
+        Command::Completions(arguments) => Ok(completions::perform(&arguments, context)),
+    }
+}

@@ -1,0 +1,168 @@
+//! The audit log: records, head, verdict.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Paint, list, paint, safe};
+use crate::api::{AuditHead, AuditPage};
+use crate::model::ledger::{Damage, Report, Verdict, Window};
+
+/// Enough of an emergency's id to name it.
+const ID_CHARACTERS: usize = 8;
+
+pub(crate) fn page(page: &AuditPage) -> String {
+    if page.records.is_empty() {
+        return "no records\n".to_owned();
+    }
+    let head = ["RECORD", "TIME", "EVENT", "ACTOR", "EMERGENCY", "POLICY"].map(str::to_owned);
+    let rows = page.records.iter().map(row);
+    let mut text = list(std::iter::once(head.to_vec()).chain(rows));
+    if page.more {
+        text += "there are older records; see more with --limit or --since\n";
+    }
+    text
+}
+
+/// A record of a newer version may lack what is looked for; it is shown with gaps rather than not at all.
+fn row(record: &Value) -> Vec<String> {
+    let text = |field: &str| record[field].as_str().unwrap_or_default().to_owned();
+    let sequence = record["sequence"].as_u64().map(|n| n.to_string());
+    let emergency: String = text("emergency").chars().take(ID_CHARACTERS).collect();
+    let time: String = text("time");
+    vec![
+        sequence.unwrap_or_default(),
+        time,
+        text("event"),
+        actor(&record["actor"]),
+        emergency,
+        text("policy"),
+    ]
+}
+
+fn actor(actor: &Value) -> String {
+    let peer = &actor["peer"];
+    match (actor.as_str(), peer["user"].as_str(), peer["uid"].as_u64()) {
+        (Some(word), _, _) => word.to_owned(),
+        (None, Some(user), _) => user.to_owned(),
+        (None, None, Some(uid)) => format!("uid {uid}"),
+        (None, None, None) => String::new(),
+    }
+}
+
+pub(crate) fn head(head: &AuditHead) -> String {
+    let mut text = format!("{}:{}\n", head.sequence, safe(&head.hash));
+    text += &format!(
+        "root:  {}:{}\nshort: {}:{}\n",
+        head.sequence,
+        safe(&head.root),
+        head.sequence,
+        spoken(&head.short)
+    );
+    if let Some(fault) = &head.fault {
+        text += &format!("{}: no cut can begin: {}\n", paint(Paint::Alarm, "fault"), safe(fault));
+    }
+    text
+}
+
+/// In groups of four, as one reads it aloud.
+fn spoken(short: &str) -> String {
+    let digits: Vec<char> = safe(short).chars().collect();
+    let groups: Vec<String> = digits.chunks(4).map(|group| group.iter().collect()).collect();
+    groups.join("-")
+}
+
+/// What an examination found: the verdict, what it rests on, and what nothing proves.
+pub(crate) fn report(report: &Report, file: Option<&Path>) -> String {
+    let size = report.tree.size();
+    let mut text = verdict(report, file);
+    if let Some(head) = report.head {
+        let root = report.tree.root();
+        text += &format!("head:  {}:{}\n", head.sequence, head.hash);
+        text += &format!("root:  {size}:{root}\nshort: {size}:{}\n", spoken(&root.short()));
+    }
+    for chain in &report.chains {
+        let known = if chain.vouched { "known" } else { "not noted elsewhere" };
+        text += &format!(
+            "sealed: records up to {}, {} epochs in boot {}, first key {known}: {}\n",
+            chain.to,
+            chain.epochs,
+            safe(&chain.boot_id),
+            safe(&chain.first.to_string())
+        );
+    }
+    for remark in &report.remarks {
+        text += &format!("note: {remark}\n");
+    }
+    report.windows.iter().for_each(|each| text += &window(each));
+    text
+}
+
+fn verdict(report: &Report, file: Option<&Path>) -> String {
+    let size = report.tree.size();
+    let calm = |word: &str, rest: String| format!("{}: {rest}\n", paint(Paint::Calm, word));
+    let alarm = |word: &str, rest: String| format!("{}: {rest}\n", paint(Paint::Alarm, word));
+    match &report.verdict {
+        Verdict::Intact if size == 0 => calm("intact", "no records".to_owned()),
+        Verdict::Intact => calm(
+            "intact",
+            format!("records 1 to {size} are proved to be as they were written"),
+        ),
+        Verdict::TailUnproved if report.proved == 0 => calm(
+            "intact",
+            format!("records 1 to {size} fit together, but nothing proves them: no seal, no noted head"),
+        ),
+        Verdict::TailUnproved => calm(
+            "intact, but the tail is unproved",
+            format!(
+                "records 1 to {} are proved to be as they were written, {} follow",
+                report.proved,
+                size - report.proved
+            ),
+        ),
+        Verdict::KeyUnknown => alarm(
+            "KEY UNKNOWN",
+            format!(
+                "records 1 to {size} fit together, but nothing vouches for the keys: give --key, --head or --checkpoint"
+            ),
+        ),
+        Verdict::Altered(damage) => alarm("ALTERED", place(damage, file)),
+        Verdict::RolledBack(damage) => alarm("ROLLED BACK", place(damage, file)),
+        Verdict::Truncated(noted) => alarm(
+            "TRUNCATED",
+            format!(
+                "the log ends before record {}, which was noted elsewhere; it has {size}",
+                noted.size
+            ),
+        ),
+    }
+}
+
+fn place(damage: &Damage, file: Option<&Path>) -> String {
+    let file = file.map_or_else(String::new, |file| format!("{}, ", safe(&file.display().to_string())));
+    let records = if damage.sequence == damage.until {
+        format!("record {}", damage.sequence)
+    } else {
+        format!("one of records {} to {}", damage.sequence, damage.until)
+    };
+    format!(
+        "{file}line {}, {records}: {}",
+        damage.line,
+        safe(&damage.why.to_string())
+    )
+}
+
+/// A stretch that nothing proves.
+fn window(window: &Window) -> String {
+    let since = window.since.as_deref().unwrap_or("the beginning");
+    let until = window.until.as_deref().unwrap_or("now");
+    let records = match window.records {
+        0 => "that no records were cut off there".to_owned(),
+        1 => "one record, and that no others were cut off".to_owned(),
+        many => format!("{many} records, and that no others were cut off"),
+    };
+    format!(
+        "not proved: from {since} (record {}) until {until}: {records}\n",
+        window.after
+    )
+}

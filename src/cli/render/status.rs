@@ -1,0 +1,96 @@
+//! Where the host stands, and one emergency.
+
+use super::{Paint, fields, paint, section, word};
+use crate::api::{AuditHead, EmergencyState, EmergencyView, HostState, Status};
+use crate::cli::duration::countdown;
+
+pub(crate) fn status(status: &Status) -> String {
+    let (style, sentence) = headline(status.state);
+    let mut text = format!("{}: {sentence}\n", paint(style, &word(&status.state)));
+    text += &section(
+        Paint::Alarm,
+        "Open paths: what the kernel lacks of the cut",
+        &status.open_paths,
+    );
+    for view in &status.emergencies {
+        text += "\n";
+        text += &emergency(view);
+    }
+    text += "\n";
+    let daemon = fields(
+        "",
+        [
+            ("audit log", audit(&status.audit)),
+            ("daemon", status.daemon_version.clone()),
+        ],
+    );
+    text + &daemon
+}
+
+pub(crate) fn emergency(view: &EmergencyView) -> String {
+    let style = match view.state {
+        EmergencyState::Applying | EmergencyState::Restoring => Paint::Caution,
+        EmergencyState::InForce | EmergencyState::Degraded | EmergencyState::Stuck => Paint::Alarm,
+        EmergencyState::Ended => Paint::Calm,
+    };
+    let heading = format!("Emergency {}", super::safe(&view.id));
+    let state = paint(style, &word(&view.state));
+    let confirm = view
+        .confirm_within_ms
+        .map(|ms| format!("within {}, or it ends by itself", countdown(ms)));
+    let rows = fields(
+        "  ",
+        [
+            ("policy", format!("{} (affects {})", view.policy, view.affects)),
+            (
+                "ends",
+                format!("in {}, at {}", countdown(view.remaining_ms), view.ends_at),
+            ),
+            ("confirm", confirm.unwrap_or_default()),
+            ("occasion", view.occasion.clone()),
+            ("reason", view.reason.clone()),
+            ("authority", view.authority.clone()),
+            ("declared", format!("{} by {}", view.declared_at, view.declared_by)),
+            ("methods", view.methods.join(", ")),
+            ("links", view.links.join(", ")),
+            ("lifelines", view.lifelines.join(", ")),
+            ("notice", view.notice.clone()),
+            ("plan", view.plan_digest.clone()),
+        ],
+    );
+    format!("{}: {state}\n{rows}", paint(Paint::Strong, &heading))
+}
+
+/// What to type next, where something must be.
+pub(crate) fn next_after_declare(view: &EmergencyView) -> String {
+    match view.confirm_within_ms {
+        Some(ms) => format!(
+            "`portcullis confirm {}` within {}, or it ends by itself",
+            view.id,
+            countdown(ms)
+        ),
+        None => format!("`portcullis revert {}` ends it", view.id),
+    }
+}
+
+fn headline(state: HostState) -> (Paint, &'static str) {
+    match state {
+        HostState::Clear => (Paint::Calm, "no emergency, and nothing of ours in the kernel"),
+        HostState::Applying => (Paint::Caution, "a cut is being carried out"),
+        HostState::InForce => (Paint::Alarm, "the cut stands, read back from the kernel just now"),
+        HostState::Restoring => (Paint::Caution, "a restore is under way"),
+        HostState::Degraded => (Paint::Alarm, "a cut is in force with a hole in it"),
+        HostState::Stuck => (
+            Paint::Alarm,
+            "a restore left residue; no new emergencies; call a person",
+        ),
+    }
+}
+
+fn audit(head: &AuditHead) -> String {
+    match (&head.fault, head.healthy) {
+        (None, true) => format!("takes records; the last is {}", head.sequence),
+        (Some(fault), _) => format!("FAULT, no cut can begin: {fault}"),
+        (None, false) => "FAULT, no cut can begin".to_owned(),
+    }
+}
