@@ -1,0 +1,20 @@
+//! What was cut comes back: the real daemon and command line on the real kernel, in a host that carries everything that
+//! a restore finds hard.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "test code"
+)]
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod flood;
+mod foreign;
+mod host;
+mod life;
+mod overlap;
+mod policy;
+mod undo;
