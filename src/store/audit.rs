@@ -411,7 +411,11 @@ impl AuditFile {
         let read = section_from(&self.file, self.length, self.length + bytes).read_to_end(&mut tail);
         read.map_err(raw_error("read", &self.path))?;
         let torn_name = self.free_name(directory, name)?;
-        directory.write_new(&torn_name, &tail)?;
+        if let Err(error) = directory.write_new(&torn_name, &tail) {
+            // A disk that stays full must not use up the names: the tail still stands where it was.
+            directory.unlink(&torn_name)?;
+            return Err(error.into());
+        }
         directory.sync()?;
         let cut = self.disk.truncate(&self.file, self.length);
         let cut = cut.and_then(|()| self.disk.sync(&self.file));

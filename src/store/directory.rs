@@ -264,7 +264,7 @@ impl StateDirectory {
         Ok(())
     }
 
-    fn unlink(&self, name: &str) -> Result<(), StoreError> {
+    pub(super) fn unlink(&self, name: &str) -> Result<(), StoreError> {
         if !self.holds(name)? {
             return Ok(());
         }

@@ -79,6 +79,31 @@ fn what_was_appended_is_there_after_a_restart_and_goes_on() {
 }
 
 #[test]
+fn a_tail_that_could_not_be_set_aside_leaves_no_half_of_itself() {
+    for n in 1.. {
+        let (_room, path) = room();
+        let directory = StateDirectory::open(&path).unwrap();
+        open_whole(&directory).append(declared(9), &moment(9)).unwrap();
+        drop(directory);
+        let bytes = fs::read(path.join(AUDIT)).unwrap();
+        let tail = &bytes[..100];
+        fs::write(path.join(AUDIT), [&bytes[..], tail].concat()).unwrap();
+        let disk = Arc::new(FaultyDisk::new(n, Errno::ENOSPC, AfterFault::Heals));
+        let opened = AuditFile::open(
+            &StateDirectory::open_on(&path, Arc::<FaultyDisk>::clone(&disk)).unwrap(),
+            AUDIT,
+        );
+        if disk.calls() < n {
+            assert!(opened.is_ok() && n > 2, "{n} calls");
+            break;
+        }
+        if let Ok(set_aside) = fs::read(path.join("audit.torn-1")) {
+            assert_eq!(set_aside, tail, "after a fault at call {n}");
+        }
+    }
+}
+
+#[test]
 fn a_torn_last_line_is_set_aside_at_whatever_byte_it_was_torn() {
     let (_room, path) = room();
     let directory = StateDirectory::open(&path).unwrap();
