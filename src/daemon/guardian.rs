@@ -30,7 +30,7 @@ use super::command::{Command, Peer};
 use super::policies::Policies;
 use super::service::{Post, Service};
 use crate::store::StoreError;
-use crate::store::directory::StateDirectory;
+use crate::store::directory::{NamedLock, StateDirectory};
 use crate::store::journal;
 use crate::store::ratchet::Keeping;
 
@@ -51,6 +51,9 @@ const PASSING: Duration = Duration::from_secs(1);
 /// How long the lock may be held by nobody that `/proc/locks` can name: a process that is dying, and may have to wait for
 /// the kernel's own locks to do so.
 const DYING: Duration = Duration::from_secs(6);
+/// How often a new guardian tries to take its lock, and the pause between: far more than a passing look takes.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// How long a guardian that stood back leaves the lock to the newcomer.
 const STAND_BACK: Duration = Duration::from_secs(3);
 
@@ -164,7 +167,7 @@ fn send(pid: i32, what: Signal) {
 /// The guardian's own process: watches until nothing is held any more.
 #[must_use]
 pub fn watch(state: &Path, keeping: &Keeping) -> ExitCode {
-    match StateDirectory::lock_named(state, LOCK) {
+    match take_lock(state) {
         // Another guardian is there, or nothing to guard.
         Ok(None) | Err(_) => return ExitCode::SUCCESS,
         Ok(Some(lock)) => match look_until_over(state, keeping) {
@@ -173,6 +176,18 @@ pub fn watch(state: &Path, keeping: &Keeping) -> ExitCode {
         },
     }
     ExitCode::SUCCESS
+}
+
+/// The lock that makes this guardian the only one. Whoever asks whether one is there has it for an instant itself, so a
+/// lock that is taken is looked at again before it counts as another guardian's.
+fn take_lock(state: &Path) -> Result<Option<NamedLock>, StoreError> {
+    for _ in 0..LOCK_TRIES {
+        if let Some(lock) = StateDirectory::lock_named(state, LOCK)? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    Ok(None)
 }
 
 fn look_until_over(state: &Path, keeping: &Keeping) -> io::Result<()> {
@@ -259,6 +274,26 @@ fn told_to_stand_back() -> io::Result<Arc<AtomicBool>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guardian_takes_its_lock_though_somebody_looks_at_it_all_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        drop(StateDirectory::open(&state).unwrap());
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    drop(StateDirectory::lock_named(&state, LOCK).unwrap());
+                }
+            });
+            let taken = (0..20).all(|_| take_lock(&state).unwrap().is_some());
+            stop.store(true, Ordering::Relaxed);
+            assert!(taken);
+        });
+        let _other = take_lock(&state).unwrap().unwrap();
+        assert!(take_lock(&state).unwrap().is_none());
+    }
 
     #[test]
     fn a_lock_that_somebody_has_in_passing_keeps_no_daemon_from_starting() {
