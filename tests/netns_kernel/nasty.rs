@@ -84,7 +84,7 @@ const HOST: &str = "
 
     ip rule add pref 100 from 10.1.0.0/16 to 10.2.0.0/16 iif ua0 lookup 100
     ip rule add pref 101 fwmark 0x10/0xff lookup 1234 proto static
-    ip rule add pref 102 uidrange 100-200 ipproto tcp dport 80-90 lookup main
+    ip rule add pref 102 uidrange 0-0 ipproto tcp dport 80-90 lookup main
     ip rule add pref 103 not from 10.7.0.0/16 oif uc0 lookup 100
     ip rule add pref 104 tos 0x10 ipproto udp sport 53 blackhole
     ip rule add pref 105 lookup main suppress_prefixlength 0
