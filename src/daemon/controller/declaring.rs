@@ -275,10 +275,7 @@ impl Controller {
     pub(super) fn enforce(&mut self) -> Result<(), String> {
         let mut failure = String::new();
         for _ in 0..ENFORCE_ATTEMPTS {
-            let now = self.kernel.snapshot(self.kinds_held()).map_err(|e| chain(&e))?;
-            let baseline = self.baseline.as_ref().unwrap_or(&now);
-            let desired = planning::desired(baseline, &self.held_cuts()).map_err(|e| e.to_string())?;
-            let steps = planning::steps(&now, &desired);
+            let (_, steps) = self.missing()?;
             if steps.is_empty() {
                 return Ok(());
             }

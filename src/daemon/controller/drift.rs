@@ -4,7 +4,10 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::Controller;
+use super::reading::only_add;
 use crate::api::error::chain;
+use crate::model::change::{Change, LinkSetting};
+use crate::model::cut::Cut;
 use crate::model::emergency::{Event, State};
 use crate::model::names::EmergencyId;
 use crate::model::plan::Step;
@@ -36,56 +39,59 @@ impl Controller {
         let named = rules
             .into_iter()
             .map(|rule| format!("a rule of others stands before ours: {}", Object::Rule(rule)));
-        named.collect()
+        let unwritten = self
+            .unwritten
+            .iter()
+            .map(|why| format!("links that are up stay up, because their state cannot be written down: {why}"));
+        named.chain(unwritten).collect()
     }
 
     /// What the kernel lacks of the cuts in force, as steps that would mend it.
+    ///
+    /// What these steps take away belongs to the baseline before they are returned; what could not be written down is not
+    /// taken.
     pub(super) fn missing(&mut self) -> Result<(Snapshot, Vec<Step>), String> {
         let now = self.kernel.snapshot(self.kinds_held()).map_err(|e| chain(&e))?;
-        self.take_in_new_links(&now);
+        self.take_in(&now);
         let baseline = self.baseline.as_ref().unwrap_or(&now);
         let desired = planning::desired(baseline, &self.held_cuts()).map_err(|e| e.to_string())?;
-        let steps = planning::steps(&now, &desired);
+        let mut steps = planning::steps(&now, &desired);
+        if self.unwritten.is_some() {
+            steps.iter_mut().for_each(|step| step.changes.retain(|c| !sets_down(c)));
+            steps.retain(|step| !step.changes.is_empty());
+        }
         Ok((now, steps))
     }
 
-    /// A cut of the whole host reaches the links that appear while it is in force. What the cut will take from them
-    /// belongs to the baseline from then on, so that it comes back.
-    fn take_in_new_links(&mut self, now: &Snapshot) {
-        let mut grown = self.baseline.clone();
-        let mut any = false;
-        for emergency in self.emergencies.iter_mut().filter(|e| e.state.is_held()) {
-            let before = self.baseline.as_ref().unwrap_or(now);
-            // By index nothing is an error: a link that is gone stays listed, and is found again when it is back.
-            let here = planning::relocated(&emergency.cut, before, now, KnownBy::Index);
-            let cut = planning::widen(here.as_ref().unwrap_or(&emergency.cut), now);
-            if cut != emergency.cut {
-                info!(emergency = %emergency.id, links = cut.links.len(), "the links of the scope have changed");
-                let mut new = cut.clone();
-                new.links.retain(|index, _| !emergency.cut.links.contains_key(index));
-                new.withdrawn.clear();
-                grown = grown.map(|baseline| planning::grown(&baseline, now, &new));
-                emergency.cut = cut;
-                any = true;
+    /// A cut of the whole host reaches the links that appear while it is in force, and one of links takes down again what
+    /// somebody sets up. What the cut will take from them belongs to the baseline from then on, so that it comes back.
+    fn take_in(&mut self, now: &Snapshot) {
+        let before = self.baseline.as_ref().unwrap_or(now);
+        let reached: Vec<Cut> = self.held().map(|e| reached(&e.cut, before, now)).collect();
+        let grown = self
+            .baseline
+            .as_ref()
+            .and_then(|baseline| grown(baseline, now, &reached));
+        self.unwritten = None;
+        if let Some(grown) = grown {
+            match self.books.renew_baseline(&grown) {
+                Ok(()) => self.baseline = Some(grown),
+                Err(error) => {
+                    let why = chain(&error);
+                    warn!(why, "the baseline could not be written, setting no link down");
+                    self.unwritten = Some(why);
+                }
             }
         }
-        if !any {
-            return;
+        let held = self.emergencies.iter_mut().filter(|e| e.state.is_held());
+        let mut any = false;
+        for (emergency, cut) in held.zip(reached).filter(|(e, cut)| e.cut != *cut) {
+            info!(emergency = %emergency.id, links = cut.links.len(), "the links of the scope have changed");
+            emergency.cut = cut;
+            any = true;
         }
-        if grown != self.baseline {
-            self.renew_baseline_with(grown);
-        }
-        if let Err(error) = self.save() {
+        if any && let Err(error) = self.save() {
             warn!(error = chain(&error), "the journal could not be written, going on");
-        }
-    }
-
-    fn renew_baseline_with(&mut self, grown: Option<Snapshot>) {
-        self.baseline = grown;
-        if let Some(baseline) = &self.baseline
-            && let Err(error) = self.books.renew_baseline(baseline)
-        {
-            warn!(error = chain(&error), "the baseline could not be written, going on");
         }
     }
 
@@ -148,4 +154,34 @@ impl Controller {
             });
         }
     }
+}
+
+fn sets_down(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::SetLink {
+            setting: LinkSetting::Down,
+            ..
+        }
+    )
+}
+
+/// The cut on the links that it reaches now.
+fn reached(cut: &Cut, baseline: &Snapshot, now: &Snapshot) -> Cut {
+    // By index nothing is an error: a link that is gone stays listed, and is found again when it is back.
+    let here = planning::relocated(cut, baseline, now, KnownBy::Index);
+    planning::widen(here.as_ref().unwrap_or(cut), now)
+}
+
+/// The baseline with what these cuts are about to take from links, if that is more. Gate and seal take nothing.
+fn grown(baseline: &Snapshot, now: &Snapshot, cuts: &[Cut]) -> Option<Snapshot> {
+    let takes = |cut: &&Cut| !only_add([*cut]);
+    let grown = cuts.iter().filter(takes).fold(None, |grown: Option<Snapshot>, cut| {
+        let links = Cut {
+            withdrawn: Vec::new(),
+            ..cut.clone()
+        };
+        Some(planning::grown(grown.as_ref().unwrap_or(baseline), now, &links))
+    });
+    grown.filter(|grown| grown != baseline)
 }

@@ -71,6 +71,8 @@ pub struct Controller {
     receipts: BTreeMap<EmergencyId, ReceiptView>,
     /// Ended, newest first.
     past: VecDeque<(Emergency, ReceiptView)>,
+    /// Why the baseline lacks what a cut would take from links that came up under it: those are left up.
+    unwritten: Option<String>,
     keys: Keys,
     guardian: Option<Guardian>,
 }
@@ -130,6 +132,7 @@ impl Controller {
             ended: Vec::new(),
             receipts: BTreeMap::new(),
             past: VecDeque::new(),
+            unwritten: None,
             keys: Keys::default(),
             guardian,
         };

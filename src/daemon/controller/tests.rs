@@ -5,6 +5,7 @@ mod decisions;
 mod disk;
 mod kernel;
 mod killed;
+mod raised;
 mod recovery;
 mod serving;
 
