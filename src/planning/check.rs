@@ -25,7 +25,7 @@ use crate::model::plan::Step;
 use crate::model::snapshot::{Object, Snapshot};
 
 use probes::Probe;
-use walker::Walker;
+use walker::{Tables, Walker};
 
 /// Why a plan must not be carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,12 +72,11 @@ pub enum Unsafe {
 /// At the first change that drops a lifeline or that the kernel would refuse; at the end, if a cut has a hole.
 pub fn check(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut]) -> Result<(), Unsafe> {
     let mut state = start.clone();
-    let mut walker = Walker::new(&state);
-    let mut probes = probes::of_lifelines(&walker, cuts);
-    probes.retain(|p| p.passes(&walker));
+    let mut tables = Tables::of(&state);
+    let mut probes = probes::of_lifelines(&Walker::new(&state, &tables), cuts);
+    probes.retain(|p| p.passes(&Walker::new(&state, &tables)));
     for (at, step) in plan_steps.iter().enumerate() {
         for change in &step.changes {
-            let tables = walker.tables();
             if let Err(errno) = effect::apply(&mut state, change) {
                 return Err(Unsafe::Refused {
                     step: at + 1,
@@ -86,15 +85,17 @@ pub fn check(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut]) -> Result<(), 
                     errno,
                 });
             }
-            walker = match touches_tables(change) {
-                true => Walker::new(&state),
-                false => Walker::with(&state, tables),
-            };
-            if let Some(probe) = probes.iter().find(|p| !p.passes(&walker)) {
+            if touches_tables(change) {
+                tables = Tables::of(&state);
+            }
+            let walker = Walker::new(&state, &tables);
+            let mut asked = probes.iter().filter(|p| concerns(change, p));
+            if let Some(probe) = asked.find(|p| !p.passes(&walker)) {
                 return Err(dropped(probe, at, step, change));
             }
         }
     }
+    let walker = Walker::new(&state, &tables);
     probes::of_cuts(&walker, cuts)
         .into_iter()
         .try_for_each(|hole| match hole.probe.passes(&walker) {
@@ -113,6 +114,14 @@ fn dropped(probe: &Probe, at: usize, step: &Step, change: &Change) -> Unsafe {
         change: change.to_string(),
         lifeline: probe.whose.clone(),
         packet: probe.packet.clone(),
+    }
+}
+
+/// Whether a change can make a difference to a probe that passed before it. A qdisc makes one on its own link alone.
+fn concerns(change: &Change, probe: &Probe) -> bool {
+    match change {
+        Change::Add(Object::Qdisc(qdisc)) | Change::Delete(Object::Qdisc(qdisc)) => probe.may_use(qdisc.link),
+        Change::Add(_) | Change::Delete(_) | Change::SetLink { .. } | Change::SetSysctl(_) => true,
     }
 }
 

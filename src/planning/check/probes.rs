@@ -56,6 +56,15 @@ impl Probe {
         }
     }
 
+    /// Whether the packet may pass over this link: of those that go out, only a lookup tells.
+    pub fn may_use(&self, index: u32) -> bool {
+        match &self.asks {
+            Asks::Delivered(_, link) | Asks::Frame(_, link, _) => *link == index,
+            Asks::Sent(..) | Asks::Forwarded(..) => true,
+            Asks::Resolved(..) => false,
+        }
+    }
+
     pub fn passes(&self, walker: &Walker) -> bool {
         let leaves = |packet: &Packet, from: From, over: &Option<BTreeSet<u32>>| match walker.lookup(packet, from) {
             Fate::Out(link, _) => {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 
 use ipnet::IpNet;
 
@@ -41,24 +40,25 @@ pub(super) enum Fate {
 }
 
 /// The routes that compete with nothing better: by family and table, by prefix length, by prefix.
-pub(super) type Tables = Rc<BTreeMap<(Family, u32), BTreeMap<u8, BTreeMap<IpNet, Route>>>>;
+#[derive(Debug, Default)]
+pub(super) struct Tables(BTreeMap<(Family, u32), BTreeMap<u8, BTreeMap<IpNet, Route>>>);
 
 /// One state, ready for questions.
-#[derive(Debug)]
-pub(super) struct Walker {
-    state: Snapshot,
-    tables: Tables,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walker<'a> {
+    state: &'a Snapshot,
+    tables: &'a Tables,
 }
 
-impl Walker {
-    pub fn new(state: &Snapshot) -> Self {
-        let mut tables: BTreeMap<_, BTreeMap<u8, BTreeMap<IpNet, Route>>> = BTreeMap::new();
+impl Tables {
+    pub fn of(state: &Snapshot) -> Self {
+        let mut tables = Self::default();
         for route in &state.routes {
             if route.tos != 0 || route.source.is_some_and(|s| s.prefix_len() > 0) {
                 continue;
             }
             let net = route.destination.trunc();
-            let of_table = tables.entry((route.family, route.table)).or_default();
+            let of_table = tables.0.entry((route.family, route.table)).or_default();
             let best = of_table.entry(net.prefix_len()).or_default().entry(net);
             best.and_modify(|b| {
                 if route.metric < b.metric {
@@ -67,24 +67,18 @@ impl Walker {
             })
             .or_insert_with(|| route.clone());
         }
-        Self::with(state, Rc::new(tables))
+        tables
     }
+}
 
-    /// The same with tables that are known already.
-    pub fn with(state: &Snapshot, tables: Tables) -> Self {
-        let state = Snapshot {
-            routes: Vec::new(),
-            ..light(state)
-        };
+impl<'a> Walker<'a> {
+    /// `tables` are those of the state, or of one with the same routes.
+    pub fn new(state: &'a Snapshot, tables: &'a Tables) -> Self {
         Self { state, tables }
     }
 
-    pub fn tables(&self) -> Tables {
-        Rc::clone(&self.tables)
-    }
-
-    pub fn state(&self) -> &Snapshot {
-        &self.state
+    pub fn state(&self) -> &'a Snapshot {
+        self.state
     }
 
     fn up(&self, index: u32) -> bool {
@@ -176,7 +170,7 @@ impl Walker {
 
     /// The table's answer to a rule; none if there is none, and the next rule is asked.
     fn in_table(&self, table: u32, packet: &Packet, rule: &Rule) -> Option<Fate> {
-        let lengths = self.tables.get(&(packet.family(), table))?;
+        let lengths = self.tables.0.get(&(packet.family(), table))?;
         let route = lengths.iter().rev().find_map(|(length, nets)| {
             let net = IpNet::new(packet.destination, *length).ok()?.trunc();
             nets.get(&net).filter(|r| self.is_alive(r))
@@ -218,19 +212,6 @@ impl Walker {
         own.into_iter()
             .chain(route.hops.iter().map(|h| (h.link, h.gateway)))
             .collect()
-    }
-}
-
-/// Everything but routes, which are in the tables.
-fn light(state: &Snapshot) -> Snapshot {
-    Snapshot {
-        links: state.links.clone(),
-        addresses: state.addresses.clone(),
-        nexthops: state.nexthops.clone(),
-        rules: state.rules.clone(),
-        qdiscs: state.qdiscs.clone(),
-        filters: state.filters.clone(),
-        ..Snapshot::default()
     }
 }
 
