@@ -10,13 +10,13 @@ use tokio::sync::{Notify, watch};
 
 use super::clock::SystemClock;
 use super::command::ControllerHandle;
-use super::controller::{Controller, StartError};
+use super::controller::{Controller, Open, StartError};
 use super::guardian::{self, Guardian};
 use super::monitor::Monitor;
 use super::policies::Policies;
 use super::supervisor::Supervisor;
-use crate::kernel::KernelError;
 use crate::kernel::netlink::Netlink;
+use crate::kernel::{Kernel, KernelError};
 use crate::store::StoreError;
 use crate::store::directory::StateDirectory;
 use crate::store::ratchet::Keeping;
@@ -124,11 +124,12 @@ impl Service {
             .enable_time()
             .build()
             .map_err(system("the controller's timer"))?;
+        let open: Open = Box::new(|| Ok(Box::new(Netlink::open()?) as Box<dyn Kernel>));
         let (handle, calls) = ControllerHandle::channel();
         let (stop, stopped) = watch::channel(false);
         let controller = std::thread::Builder::new()
             .name("controller".to_owned())
-            .spawn(move || runtime.block_on(controller.serve(calls, bell, stopped, post.supervisor)))
+            .spawn(move || runtime.block_on(controller.serve(calls, bell, stopped, post.supervisor, open)))
             .map_err(system("the controller"))?;
         Ok(Self {
             handle,

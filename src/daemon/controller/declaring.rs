@@ -7,14 +7,14 @@ use serde_json::json;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::drawing::{Draw, Draws, Purpose};
 use super::terms::{self, Terms};
 use super::{Controller, chain};
 use crate::api::error::{ApiError, Code};
 use crate::api::{DeclareRequest, EmergencyView, PlanRequest, PlanView, ReceiptView, Risk, Session};
-use crate::daemon::command::Preconditions;
+use crate::daemon::actor;
+use crate::daemon::command::{Preconditions, Reply};
 use crate::daemon::policies::Loaded;
-use crate::daemon::{actor, executor, resolver};
-use crate::kernel::Kinds;
 use crate::model::cut::Cut;
 use crate::model::emergency::{Deadline, Declaration, Emergency, Event, Moment, State};
 use crate::model::names::{Digest, EmergencyId};
@@ -26,20 +26,42 @@ use crate::planning;
 /// A read-back that differs is enforced again this often before the cut is given up.
 const ENFORCE_ATTEMPTS: u32 = 3;
 
-/// A plan with what it was made from.
-struct Draw {
-    plan: Plan,
-    host: Snapshot,
+/// What stands before a plan is made.
+enum Before {
+    /// The same declaration, by its key.
+    Declared(EmergencyId),
+    /// The policy of one that is to be planned.
+    ToPlan(Box<Loaded>),
+}
+
+/// The draw of an errand for one policy.
+fn only(draws: Draws) -> Result<Draw, ApiError> {
+    let none = || ApiError::new(Code::Internal, "no plan was drawn", "report this");
+    draws.into_iter().next().unwrap_or_else(|| Err(none()))
 }
 
 impl Controller {
     /// `POST /v1/plans`.
-    pub(super) fn show_plan(&mut self, asker: &Actor, request: &PlanRequest) -> Result<PlanView, ApiError> {
-        let loaded = self.policy_named(&request.policy)?.clone();
-        let limits = &loaded.policy.limits;
-        let duration_ms = terms::duration(limits, request.duration_ms)?;
-        let draw = self.draw(&loaded)?;
-        let loses = self.loses(&draw, request.session.as_ref())?;
+    pub(super) fn ask_for_plan(&mut self, asker: Actor, request: PlanRequest, reply: Reply<PlanView>) {
+        let loaded = match self.policy_named(&request.policy) {
+            Ok(loaded) => loaded.clone(),
+            Err(error) => return self.hand_over(&asker, reply, Err(error)),
+        };
+        self.draw(Purpose::Show, vec![loaded.clone()], move |controller, draws| {
+            let shown = only(draws).and_then(|draw| controller.show_plan(&asker, &request, &loaded, &draw));
+            controller.hand_over(&asker, reply, shown);
+        });
+    }
+
+    fn show_plan(
+        &mut self,
+        asker: &Actor,
+        request: &PlanRequest,
+        loaded: &Loaded,
+        draw: &Draw,
+    ) -> Result<PlanView, ApiError> {
+        let duration_ms = terms::duration(&loaded.policy.limits, request.duration_ms)?;
+        let loses = self.loses(draw, request.session.as_ref())?;
         let digest = draw.plan.digest();
         self.note(Draft {
             event: EventKind::PlanMade,
@@ -52,65 +74,66 @@ impl Controller {
     }
 
     /// `POST /v1/emergencies`.
-    pub(super) fn declare(
+    pub(super) fn ask_for_cut(
+        &mut self,
+        asker: Actor,
+        request: DeclareRequest,
+        pre: Preconditions,
+        reply: Reply<EmergencyView>,
+    ) {
+        let started = Instant::now();
+        match self.before_the_plan(&request, &pre) {
+            Ok(Before::Declared(id)) => {
+                let view = self.emergency_view(&id.to_string());
+                self.hand_over(&asker, reply, view);
+            }
+            Err(error) => self.hand_over(&asker, reply, Err(error)),
+            Ok(Before::ToPlan(loaded)) => {
+                self.draw(Purpose::Cut, vec![(*loaded).clone()], move |controller, draws| {
+                    let declared = only(draws)
+                        .and_then(|draw| controller.declare(&asker, &request, &pre, &loaded, &draw, started));
+                    controller.hand_over(&asker, reply, declared);
+                });
+            }
+        }
+    }
+
+    /// What can be refused without a plan.
+    fn before_the_plan(&self, request: &DeclareRequest, pre: &Preconditions) -> Result<Before, ApiError> {
+        if let Some(id) = self.keys.earlier(pre.idempotency_key.as_deref(), request)? {
+            return Ok(Before::Declared(id));
+        }
+        let loaded = self.policy_named(&request.policy)?;
+        terms::of(loaded, request)?;
+        self.refuse_while_stuck()?;
+        Ok(Before::ToPlan(Box::new(loaded.clone())))
+    }
+
+    fn declare(
         &mut self,
         asker: &Actor,
         request: &DeclareRequest,
         pre: &Preconditions,
+        loaded: &Loaded,
+        draw: &Draw,
+        started: Instant,
     ) -> Result<EmergencyView, ApiError> {
-        let key = pre.idempotency_key.as_deref();
-        if let Some(id) = self.keys.earlier(key, request)? {
+        // The same declaration may have been made while this one was planned, and a restore may have failed.
+        if let Before::Declared(id) = self.before_the_plan(request, pre)? {
             return self.emergency_view(&id.to_string());
         }
-        let started = Instant::now();
-        let loaded = self.policy_named(&request.policy)?.clone();
-        let terms = terms::of(&loaded, request)?;
-        self.refuse_while_stuck()?;
-        let draw = self.draw(&loaded)?;
+        let terms = terms::of(loaded, request)?;
         let digest = draw.plan.digest();
         refuse_other_plan(pre, digest)?;
-        self.refuse_unaccepted_risk(&draw, request)?;
+        self.refuse_unaccepted_risk(draw, request)?;
         self.refuse_unguarded()?;
-        let emergency = self.emergency(asker, request, &loaded, &terms, &draw.plan, digest);
+        let emergency = self.emergency(asker, request, loaded, &terms, &draw.plan, digest);
         let id = emergency.id;
-        self.write_down(asker, emergency, &draw)?;
+        self.write_down(asker, emergency, draw)?;
         let cut = self.carry_out(id, &draw.plan, started)?;
-        self.keys.remember(key, request, id);
+        self.keys.remember(pre.idempotency_key.as_deref(), request, id);
         info!(emergency = %id, policy = %loaded.policy.name, micros = cut.as_micros(), "in force");
         self.emergency_view(&id.to_string())
-    }
-
-    /// Plans against the host as it is, and has the plan checked by the second opinion.
-    fn draw(&mut self, loaded: &Loaded) -> Result<Draw, ApiError> {
-        let refused = |code: &str, why: String, hint: &str| {
-            ApiError::new(
-                Code::PlanRefused,
-                format!("no safe plan for policy `{}`: {why} ({code})", loaded.policy.name),
-                hint,
-            )
-        };
-        let pinned = resolver::resolve(&loaded.policy)
-            .map_err(|e| refused("name-unresolved", e.to_string(), "write the address into the policy"))?;
-        let host = self.read(Kinds::ALL)?;
-        let in_force = self.held_cuts();
-        let baseline = self.baseline.as_ref().unwrap_or(&host);
-        let plan = planning::plan(&loaded.policy, &host, baseline, &in_force, &pinned)
-            .map_err(|e| refused(e.code(), e.to_string(), e.hint()))?;
-        let mut cuts = in_force;
-        cuts.push(plan.cut.clone());
-        planning::check(&plan.steps, &host, &cuts).map_err(|e| {
-            refused(
-                "unsafe-plan",
-                e.to_string(),
-                "report this: planner and checker disagree",
-            )
-        })?;
-        Ok(Draw { plan, host })
-    }
-
-    /// What an operator should know before declaring this policy here.
-    pub(super) fn draw_warnings(&mut self, loaded: &Loaded) -> Result<Vec<String>, ApiError> {
-        self.draw(loaded).map(|draw| draw.plan.warnings)
     }
 
     fn loses(&self, draw: &Draw, session: Option<&Session>) -> Result<bool, ApiError> {
@@ -257,7 +280,7 @@ impl Controller {
 
     /// Carries the plan out and reads back; undoes everything if it cannot be put in force.
     fn carry_out(&mut self, id: EmergencyId, plan: &Plan, started: Instant) -> Result<Duration, ApiError> {
-        let outcome = executor::run(&mut *self.kernel, &plan.steps).map_err(|e| chain(&e));
+        let outcome = self.run(&plan.steps).map_err(|e| chain(&e));
         let took = started.elapsed();
         match outcome.and_then(|()| self.enforce()) {
             Ok(()) => {
@@ -280,7 +303,7 @@ impl Controller {
                 return Ok(());
             }
             failure = format!("the kernel does not hold what was acknowledged: {}", steps[0].summary);
-            if let Err(error) = executor::run(&mut *self.kernel, &steps) {
+            if let Err(error) = self.run(&steps) {
                 failure = chain(&error);
             }
         }

@@ -11,7 +11,6 @@ use super::{Controller, reading};
 use crate::api::error::{ApiError, Code, chain};
 use crate::api::{EmergencyView, ReceiptView};
 use crate::daemon::command::Preconditions;
-use crate::daemon::executor;
 use crate::kernel::Kinds;
 use crate::model::cut::Cut;
 use crate::model::emergency::{Event, Refusal, State};
@@ -268,7 +267,7 @@ impl Controller {
     }
 
     fn run_all(&mut self, steps: &[Step]) {
-        for failure in executor::run_all(&mut *self.kernel, steps) {
+        for failure in self.run_whatever_fails(steps) {
             warn!(
                 error = chain(&failure),
                 "a step of the restore did not go through, computing it again"

@@ -9,6 +9,7 @@
 
 mod books;
 mod declaring;
+mod drawing;
 mod drift;
 mod ending;
 mod keys;
@@ -28,10 +29,13 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use self::books::{Books, Watch};
+use self::drawing::Drawer;
+pub use self::drawing::Open;
 use self::keys::Keys;
 use super::actor;
 use super::clock::Clock;
-use super::command::{Call, Command};
+use super::command::{Call, Command, Reply};
+use super::executor::{self, StepError};
 use super::guardian::Guardian;
 use super::policies::Policies;
 use super::supervisor::Supervisor;
@@ -41,6 +45,7 @@ use crate::kernel::{Kernel, KernelError, Kinds};
 use crate::model::cut::Cut;
 use crate::model::emergency::{Emergency, State};
 use crate::model::names::EmergencyId;
+use crate::model::plan::Step;
 use crate::model::record::{Actor, Draft, EventKind};
 use crate::model::snapshot::Snapshot;
 use crate::store::directory::StateDirectory;
@@ -75,6 +80,10 @@ pub struct Controller {
     unwritten: Option<String>,
     keys: Keys,
     guardian: Option<Guardian>,
+    /// Counts what was sent to the kernel: a plan of another epoch is of another state.
+    epoch: u64,
+    /// None before it serves: then plans are drawn on the spot.
+    drawer: Option<Drawer>,
 }
 
 /// A state in one word or two, for people.
@@ -135,6 +144,8 @@ impl Controller {
             unwritten: None,
             keys: Keys::default(),
             guardian,
+            epoch: 0,
+            drawer: None,
         };
         let last = controller.books.last_run();
         controller.note(Draft {
@@ -152,7 +163,16 @@ impl Controller {
         bell: Arc<Notify>,
         mut stop: watch::Receiver<bool>,
         mut supervisor: Supervisor,
+        open: Open,
     ) {
+        let (drawer, mut drawn) = match Drawer::start(open) {
+            Ok((drawer, drawn)) => (Some(drawer), drawn),
+            Err(error) => {
+                warn!(%error, "no thread to draw plans on: a long one may keep a deadline waiting");
+                (None, tokio::sync::mpsc::unbounded_channel().1)
+            }
+        };
+        self.drawer = drawer;
         let mut compared = tokio::time::Instant::now();
         loop {
             supervisor.alive(|| self.standing());
@@ -165,6 +185,7 @@ impl Controller {
                     Some(call) => self.answer(call),
                     None => break,
                 },
+                drawn = drawn.recv(), if self.drawer.is_some() => self.take_drawn(drawn),
                 () = tokio::time::sleep(wait) => {}
             }
             if compared.elapsed() >= COMPARE_EVERY {
@@ -248,17 +269,13 @@ impl Controller {
     fn answer(&mut self, call: Call) {
         let asker = actor::of(&call.peer);
         let gone = match call.command {
+            Command::Plan(request, reply) => return self.ask_for_plan(asker, request, reply),
+            Command::Declare(request, pre, reply) => return self.ask_for_cut(asker, request, pre, reply),
+            Command::Readiness(reply) => return self.ask_for_readiness(asker, reply),
             Command::Status(reply) => reply.send(self.status()).is_err(),
-            Command::Readiness(reply) => reply.send(self.readiness()).is_err(),
             Command::Snapshot(reply) => reply.send(self.read(Kinds::ALL).map(|s| s.to_string())).is_err(),
             Command::Policies(reply) => reply.send(Ok(self.policy_list())).is_err(),
             Command::Policy(name, reply) => reply.send(self.policy_view(&name)).is_err(),
-            Command::Plan(request, reply) => reply
-                .send(self.recorded(&asker, |c| c.show_plan(&asker, &request)))
-                .is_err(),
-            Command::Declare(request, pre, reply) => reply
-                .send(self.recorded(&asker, |c| c.declare(&asker, &request, &pre)))
-                .is_err(),
             Command::Emergencies(reply) => reply.send(Ok(self.emergency_list())).is_err(),
             Command::Emergency(id, reply) => reply.send(self.emergency_view(&id)).is_err(),
             Command::Receipt(id, reply) => reply.send(self.receipt_view(&id)).is_err(),
@@ -288,6 +305,14 @@ impl Controller {
         request(self).inspect_err(|error| self.note_refusal(asker, error))
     }
 
+    /// Answers, with a refusal recorded.
+    fn hand_over<T>(&mut self, asker: &Actor, reply: Reply<T>, answer: Result<T, ApiError>) {
+        let answer = self.recorded(asker, |_| answer);
+        if reply.send(answer).is_err() {
+            info!("the caller hung up before the answer");
+        }
+    }
+
     fn note_refusal(&mut self, asker: &Actor, error: &ApiError) {
         self.note(Draft {
             event: EventKind::RequestRefused,
@@ -304,6 +329,18 @@ impl Controller {
         if let Err(error) = self.books.record(draft, &self.clock.now()) {
             warn!(%event, %error, "not recorded, going on");
         }
+    }
+
+    /// Carries steps out up to the first that fails.
+    fn run(&mut self, steps: &[Step]) -> Result<(), StepError> {
+        self.epoch += 1;
+        executor::run(&mut *self.kernel, steps)
+    }
+
+    /// Carries steps out, all of them.
+    fn run_whatever_fails(&mut self, steps: &[Step]) -> Vec<StepError> {
+        self.epoch += 1;
+        executor::run_all(&mut *self.kernel, steps)
     }
 
     fn read(&mut self, kinds: Kinds) -> Result<Snapshot, ApiError> {

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Controller;
+use super::drawing::{Draw, Draws, Purpose};
 use crate::api::error::{ApiError, chain};
 use crate::api::{Finding, Grade, Readiness};
+use crate::daemon::command::Reply;
+use crate::daemon::policies::Loaded;
 use crate::kernel::Kinds;
 use crate::model::object::Route;
+use crate::model::record::Actor;
 use crate::model::snapshot::Snapshot;
 
 /// Routing daemons and clients that put withdrawn routes back (`/etc/iproute2/rt_protos`): number, name, when.
@@ -22,7 +26,16 @@ const CAP_NET_ADMIN: u32 = 12;
 
 impl Controller {
     /// `GET /v1/readiness`.
-    pub(super) fn readiness(&mut self) -> Result<Readiness, ApiError> {
+    pub(super) fn ask_for_readiness(&mut self, asker: Actor, reply: Reply<Readiness>) {
+        let policies: Vec<Loaded> = self.policies.iter().cloned().collect();
+        let names: Vec<String> = policies.iter().map(|l| l.policy.name.to_string()).collect();
+        self.draw(Purpose::Show, policies, move |controller, draws| {
+            let readiness = controller.readiness(&names, &draws);
+            controller.hand_over(&asker, reply, Ok(readiness));
+        });
+    }
+
+    fn readiness(&mut self, policies: &[String], draws: &Draws) -> Readiness {
         let mut findings = vec![capability(), self.log_finding(), self.state_finding()];
         match self.kernel.snapshot(Kinds::ALL) {
             Ok(host) => {
@@ -31,7 +44,7 @@ impl Controller {
                     format!("{} links, {} routes read", host.links.len(), host.routes.len()),
                 ));
                 findings.extend(who_puts_back(&host));
-                findings.extend(self.policy_findings());
+                findings.extend(policy_findings(policies, draws));
             }
             Err(error) => findings.push(failed(
                 "kernel",
@@ -39,10 +52,10 @@ impl Controller {
                 "rtnetlink must answer in this namespace",
             )),
         }
-        Ok(Readiness {
+        Readiness {
             ready: findings.iter().all(|f| f.grade != Grade::Failed),
             findings,
-        })
+        }
     }
 
     fn log_finding(&self) -> Finding {
@@ -71,38 +84,40 @@ impl Controller {
             ),
         }
     }
+}
 
-    /// Each policy is planned against the host as it is.
-    fn policy_findings(&mut self) -> Vec<Finding> {
-        let loaded: Vec<_> = self.policies.iter().cloned().collect();
-        if loaded.is_empty() {
-            return vec![failed(
-                "policies",
-                "none is loaded".to_owned(),
-                "put one into the policy directory",
-            )];
-        }
-        loaded
-            .iter()
-            .map(|l| {
-                let check = format!("policy {}", l.policy.name);
-                match self.draw_warnings(l) {
-                    Ok(warnings) if warnings.is_empty() => good(&check, "a plan can be made".to_owned()),
-                    Ok(warnings) => Finding {
-                        check,
-                        grade: Grade::Warning,
-                        seen: warnings.join("; "),
-                        hint: format!("`portcullis plan {}` shows the whole", l.policy.name),
-                    },
-                    Err(error) => Finding {
-                        check,
-                        grade: Grade::Warning,
-                        seen: error.detail,
-                        hint: error.hint,
-                    },
-                }
-            })
-            .collect()
+/// Each policy was planned against the host as it is.
+fn policy_findings(policies: &[String], draws: &Draws) -> Vec<Finding> {
+    if policies.is_empty() {
+        return vec![failed(
+            "policies",
+            "none is loaded".to_owned(),
+            "put one into the policy directory",
+        )];
+    }
+    policies
+        .iter()
+        .zip(draws)
+        .map(|(name, draw)| policy_finding(name, draw))
+        .collect()
+}
+
+fn policy_finding(name: &str, draw: &Result<Draw, ApiError>) -> Finding {
+    let check = format!("policy {name}");
+    match draw {
+        Ok(draw) if draw.plan.warnings.is_empty() => good(&check, "a plan can be made".to_owned()),
+        Ok(draw) => Finding {
+            check,
+            grade: Grade::Warning,
+            seen: draw.plan.warnings.join("; "),
+            hint: format!("`portcullis plan {name}` shows the whole"),
+        },
+        Err(error) => Finding {
+            check,
+            grade: Grade::Warning,
+            seen: error.detail.clone(),
+            hint: error.hint.clone(),
+        },
     }
 }
 

@@ -5,7 +5,6 @@ use tracing::{error, info, warn};
 
 use super::{Controller, StartError};
 use crate::api::error::chain;
-use crate::daemon::executor;
 use crate::kernel::Kinds;
 use crate::model::emergency::{Effect, Emergency, Event, State};
 use crate::model::names::EmergencyId;
@@ -218,10 +217,7 @@ impl Controller {
             return Ok(());
         }
         let removed = super::views::changes(&steps, &now);
-        let failures: Vec<String> = executor::run_all(&mut *self.kernel, &steps)
-            .iter()
-            .map(|e| chain(e))
-            .collect();
+        let failures: Vec<String> = self.run_whatever_fails(&steps).iter().map(|e| chain(e)).collect();
         warn!(
             why,
             removed = removed.len(),

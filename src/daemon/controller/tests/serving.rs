@@ -1,13 +1,15 @@
 //! The loop: what comes in is answered, whatever else goes on.
 
-use crate::daemon::supervisor::Supervisor;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::{Bench, Controller, DEFAULT_MS, Unsynced, declare, root};
-use crate::daemon::command::{Command, ControllerHandle};
+use super::super::drawing::Open;
+use super::{Bench, Controller, DEFAULT_MS, Unsynced, declare, request, root};
+use crate::daemon::command::{Command, ControllerHandle, Preconditions};
+use crate::daemon::supervisor::Supervisor;
 use crate::kernel::sim::ModelKernel;
 use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, Outcome};
@@ -21,6 +23,18 @@ struct Served {
 }
 
 fn serve(controller: Controller, bell: Arc<Notify>) -> Served {
+    serve_drawing(controller, bell, || -> ModelKernel {
+        panic!("nothing is planned here")
+    })
+}
+
+/// The same with a door through which plans are drawn.
+fn serve_drawing<K: Kernel + 'static>(
+    controller: Controller,
+    bell: Arc<Notify>,
+    door: impl Fn() -> K + Send + 'static,
+) -> Served {
+    let open: Open = Box::new(move || Ok(Box::new(door())));
     let (handle, calls) = ControllerHandle::channel();
     let (stop, stopped) = watch::channel(false);
     let thread = std::thread::spawn(move || {
@@ -28,7 +42,7 @@ fn serve(controller: Controller, bell: Arc<Notify>) -> Served {
             .enable_time()
             .build()
             .unwrap();
-        runtime.block_on(controller.serve(calls, bell, stopped, Supervisor::Nobody));
+        runtime.block_on(controller.serve(calls, bell, stopped, Supervisor::Nobody, open));
     });
     Served { handle, stop, thread }
 }
@@ -111,4 +125,97 @@ async fn a_stop_leaves_a_cut_in_force_and_is_recorded() {
     );
     bench.pass(DEFAULT_MS);
     bench.assert_ended("after a stop");
+}
+
+/// A kernel that tells when it is to be read, and waits for leave.
+#[derive(Debug)]
+struct Held {
+    kernel: ModelKernel,
+    asked: Sender<()>,
+    leave: Receiver<()>,
+}
+
+impl Kernel for Held {
+    fn snapshot(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError> {
+        let now = self.kernel.snapshot(kinds);
+        assert!(self.asked.send(()).is_ok(), "somebody listens");
+        // An end without leave is leave, too: the test is over.
+        let _leave = self.leave.recv();
+        now
+    }
+
+    fn apply(&mut self, _changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {
+        unreachable!("plans change nothing")
+    }
+
+    fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError> {
+        self.kernel.watch()
+    }
+}
+
+/// A controller whose plans wait for leave.
+fn serve_held(bench: &mut Bench) -> (Served, Receiver<()>, Sender<()>) {
+    let (asked, hears) = channel();
+    let (gives, leave) = channel();
+    let kernel = bench.kernel.clone();
+    let door = std::sync::Mutex::new(Some(Held { kernel, asked, leave }));
+    let served = serve_drawing(bench.take(), Arc::default(), move || {
+        door.lock().unwrap().take().expect("one door is enough")
+    });
+    (served, hears, gives)
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_plan_that_takes_long_keeps_no_deadline_waiting() {
+    let mut bench = Bench::start();
+    bench.declare("isolate").unwrap();
+    let (served, hears, gives) = serve_held(&mut bench);
+    let handle = served.handle.clone();
+    let planned = tokio::spawn(async move { handle.ask(root(), Command::Readiness).await });
+    tokio::task::spawn_blocking(move || hears.recv_timeout(SOON).map(|()| hears).unwrap())
+        .await
+        .unwrap();
+    bench.clock.pass(2 * DEFAULT_MS);
+    let until = std::time::Instant::now() + SOON;
+    while bench.kernel.state() != bench.baseline {
+        assert!(std::time::Instant::now() < until, "the deadline waits for the plan");
+        tokio::task::yield_now().await;
+    }
+    drop(gives);
+    served.stop.send_replace(true);
+    served.thread.join().unwrap();
+    assert!(planned.await.unwrap().is_err(), "the service stopped");
+}
+
+#[tokio::test]
+async fn a_declaration_whose_plan_was_overtaken_is_planned_anew() {
+    let mut bench = Bench::start();
+    let first = bench.declare("isolate").unwrap().id;
+    let (served, hears, gives) = serve_held(&mut bench);
+    let handle = served.handle.clone();
+    let declared = tokio::spawn(async move {
+        let ask = |reply| Command::Declare(request("bare"), Preconditions::default(), reply);
+        handle.ask(root(), ask).await
+    });
+    let hears = tokio::task::spawn_blocking(move || hears.recv_timeout(SOON).map(|()| hears).unwrap())
+        .await
+        .unwrap();
+    let revert = served.handle.ask(root(), |reply| Command::Revert(first, reply));
+    assert_eq!(revert.await.unwrap().residues, Vec::<String>::new());
+    assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string());
+    gives.send(()).unwrap();
+    let again = tokio::task::spawn_blocking(move || hears.recv_timeout(SOON));
+    again
+        .await
+        .unwrap()
+        .expect("it is planned against the state that it meets");
+    gives.send(()).unwrap();
+    let second = declared.await.unwrap().unwrap().id;
+    let revert = served.handle.ask(root(), |reply| Command::Revert(second, reply));
+    assert_eq!(revert.await.unwrap().residues, Vec::<String>::new());
+    assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string());
+    served.stop.send_replace(true);
+    served.thread.join().unwrap();
 }
