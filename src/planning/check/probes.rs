@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
 
 use ipnet::IpNet;
 
@@ -29,11 +30,11 @@ pub(super) struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asks {
     /// Sent by this host; goes out over any link, or only over links of this set.
-    Sent(Packet, Option<BTreeSet<u32>>),
+    Sent(Packet, Option<Rc<BTreeSet<u32>>>),
     /// Comes in over this link and is delivered here.
     Delivered(Packet, u32),
     /// Comes in over this link and goes out over any other, or only over links of this set.
-    Forwarded(Packet, u32, Option<BTreeSet<u32>>),
+    Forwarded(Packet, u32, Option<Rc<BTreeSet<u32>>>),
     /// A frame that passes a link's filters.
     Frame(Packet, u32, Side),
     /// The kernel's own lookup of a next hop leads to its link.
@@ -66,7 +67,7 @@ impl Probe {
     }
 
     pub fn passes(&self, walker: &Walker) -> bool {
-        let leaves = |packet: &Packet, from: From, over: &Option<BTreeSet<u32>>| match walker.lookup(packet, from) {
+        let leaves = |packet: &Packet, from: From, over: &Option<Rc<BTreeSet<u32>>>| match walker.lookup(packet, from) {
             Fate::Out(link, _) => {
                 over.as_ref().is_none_or(|o| o.contains(&link)) && walker.passes(link, Side::Egress, packet)
             }
@@ -363,7 +364,7 @@ fn forbidden(walker: &Walker, cut: &Cut, family: Family, lifelines: &[&Lifeline]
     if !cut.zones.is_empty() {
         return between_zones(walker, cut, family, lifelines);
     }
-    let scope: BTreeSet<u32> = match cut.reach {
+    let scope: Rc<BTreeSet<u32>> = Rc::new(match cut.reach {
         Reach::WholeHost => walker
             .state()
             .links
@@ -372,7 +373,7 @@ fn forbidden(walker: &Walker, cut: &Cut, family: Family, lifelines: &[&Lifeline]
             .map(|l| l.index)
             .collect(),
         Reach::Links => cut.links.keys().copied().collect(),
-    };
+    });
     let loads = [Load::Tcp(EPHEMERAL, DISCARD), Load::Udp(EPHEMERAL, DISCARD)];
     let mut asks = Vec::new();
     for load in loads {
@@ -389,18 +390,13 @@ fn forbidden(walker: &Walker, cut: &Cut, family: Family, lifelines: &[&Lifeline]
                 asks.push(Asks::Delivered(packet(stranger, own), link));
             }
             if cut.directions.contains(&Direction::Out) {
-                asks.push(Asks::Sent(packet(own, stranger), Some(scope.clone())));
+                asks.push(Asks::Sent(packet(own, stranger), Some(Rc::clone(&scope))));
             }
-            if cut.directions.contains(&Direction::Forward) {
-                let ins = walker
-                    .state()
-                    .links
-                    .iter()
-                    .filter(|l| !l.is_loopback())
-                    .map(|l| l.index);
-                let source = another(stranger);
-                asks.extend(ins.map(|l| Asks::Forwarded(packet(source, stranger), l, Some(scope.clone()))));
-            }
+        }
+        if cut.directions.contains(&Direction::Forward) {
+            let ins = walker.state().links.iter().filter(|l| !l.is_loopback());
+            let packet = packet(another(stranger), stranger);
+            asks.extend(ins.map(|l| Asks::Forwarded(packet, l.index, Some(Rc::clone(&scope)))));
         }
     }
     asks
@@ -438,7 +434,7 @@ fn between_zones(walker: &Walker, cut: &Cut, family: Family, lifelines: &[&Lifel
                         destination,
                         load,
                     };
-                    asks.push(Asks::Forwarded(packet, link, Some(to.links.clone())));
+                    asks.push(Asks::Forwarded(packet, link, Some(Rc::new(to.links.clone()))));
                 }
             }
         }
