@@ -1,8 +1,10 @@
 //! A baseline that grows: a cut that begins while others are in force may take what came after the baseline.
 
+use std::collections::BTreeSet;
+
 use crate::model::cut::Cut;
 use crate::model::diff::same_identity;
-use crate::model::object::{Address, Link};
+use crate::model::object::{Address, Family, Link};
 use crate::model::snapshot::{Object, Snapshot};
 
 use super::super::ours;
@@ -29,13 +31,26 @@ pub fn grown(baseline: &Snapshot, host: &Snapshot, cut: &Cut) -> Snapshot {
     for object in taken {
         take_in(&mut grown, object);
     }
-    // Among equals the kernel prefers the first, and a restore keeps the baseline's order.
-    let place = |a: &Address| host.addresses.iter().position(|x| x == a);
-    grown
-        .addresses
-        .sort_by_key(|a| (a.link, a.family, place(a).is_none(), place(a)));
+    in_order(&mut grown.addresses, &baseline.addresses, &host.addresses);
     grown.sort();
     grown
+}
+
+/// Among equals the kernel prefers the first, and a restore keeps the baseline's order. That is the order of the host now;
+/// where a link has lost addresses it tells nothing, and what is new stands before what is known of its scope, as
+/// `ipv6_link_dev_addr()` places it.
+fn in_order(addresses: &mut [Address], known: &[Address], now: &[Address]) {
+    let place = |list: &[Address], a: &Address| list.iter().position(|x| x == a);
+    let lost: BTreeSet<(u32, Family)> = addresses
+        .iter()
+        .filter(|a| place(now, a).is_none())
+        .map(|a| (a.link, a.family))
+        .collect();
+    addresses.sort_by_key(|a| match lost.contains(&(a.link, a.family)) {
+        false => (a.link, a.family, 0, place(now, a)),
+        // None, for what is not known, comes before Some.
+        true => (a.link, a.family, a.scope, place(known, a)),
+    });
 }
 
 /// A link that is up comes up again; a group of ours is no group to go back to.

@@ -59,6 +59,24 @@ fn a_link_that_somebody_set_up_goes_down_at_once_and_comes_up_at_the_end_with_al
 }
 
 #[test]
+fn a_link_that_somebody_set_up_comes_back_as_it_was_before_the_cut() {
+    let mut bench = Bench::start();
+    bench
+        .kernel
+        .act(&[Change::Add(Object::Address(address(LINK, "fd00:78::1/64")))]);
+    bench.kernel.settle();
+    let before = bench.kernel.state();
+    let id = bench.declare("unplug").unwrap().id;
+    set(&bench, LinkSetting::Up);
+    bench.kernel.settle();
+    bench.controller().compare();
+    assert!(!is_up(&bench), "the cut holds");
+    let receipt = bench.revert(&id).unwrap();
+    assert_eq!(receipt.residues, Vec::<String>::new());
+    assert_eq!(bench.kernel.state().to_string(), before.to_string());
+}
+
+#[test]
 fn a_link_whose_state_cannot_be_written_down_stays_up_and_is_named_until_it_can() {
     let calls = {
         let disk = Arc::new(FaultyDisk::new(u64::MAX, Errno::EIO, AfterFault::Heals));
