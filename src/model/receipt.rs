@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::names::Digest;
+use super::object::Route;
 use super::snapshot::{Difference, Object};
 
 /// What a restore left behind.
@@ -30,6 +31,14 @@ impl Receipt {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.residues.is_empty()
+    }
+
+    /// Whether all that is left are routes that the kernel makes of addresses: it does so in a work queue of its own.
+    #[must_use]
+    pub fn is_up_to_the_kernel(&self) -> bool {
+        let made =
+            |d: &Difference| matches!(d, Difference::Missing(Object::Route(r)) if r.protocol == Route::PROTOCOL_KERNEL);
+        !self.residues.is_empty() && self.residues.iter().all(made)
     }
 }
 

@@ -23,6 +23,7 @@ mod grown;
 mod lost;
 mod nexthops;
 mod proof;
+mod quick;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -116,6 +117,7 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
         work.done.steps.push(step);
     }
     work.name_lost_links(lost);
+    quick::set(&mut work, lost);
     work.links(lost);
     addresses::put_back(&mut work, lost);
     nexthops::put_back(&mut work, lost);
@@ -129,6 +131,7 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
         routes::put_back_late(&mut work, deferred);
     }
     work.wait(waits);
+    quick::put_back(&mut work, lost);
     work.done
 }
 

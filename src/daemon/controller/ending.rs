@@ -24,7 +24,9 @@ use crate::planning::{self, Restoration, Wait};
 const RESTORE_ATTEMPTS: u32 = 8;
 /// How long duplicate address detection may take (RFC 4862: one probe and up to two random seconds).
 const DETECTION_PATIENCE: Duration = Duration::from_secs(4);
-/// What tells whether it is over.
+/// How long the kernel may take to make the routes of an address that needs no detection: it does so in a work queue.
+const ROUTES_PATIENCE: Duration = Duration::from_millis(500);
+/// What tells whether detection is over.
 const ADDRESSES: Kinds = Kinds {
     addresses: true,
     ..Kinds::NONE
@@ -200,13 +202,18 @@ impl Controller {
             now = self.undo(&restoration)?;
         }
         // Refusals on the way do not count: what counts is what was read back.
-        let until = Instant::now() + DETECTION_PATIENCE;
+        let read = Instant::now();
         loop {
             let receipt = planning::receipt(&baseline, &before, &now, &ended, remaining);
-            // Where a killed process had begun the restore, nothing is left to send, but routes come with the end of a
-            // detection that it began.
+            // The kernel makes routes of addresses in its own time, after a detection also of one that a killed process
+            // had begun.
             let detecting = now.addresses.iter().any(|a| a.tentative.0);
-            if receipt.is_clean() || !detecting || Instant::now() >= until {
+            let patience = match (detecting, receipt.is_up_to_the_kernel()) {
+                (true, _) => DETECTION_PATIENCE,
+                (false, true) => ROUTES_PATIENCE,
+                (false, false) => Duration::ZERO,
+            };
+            if receipt.is_clean() || read.elapsed() >= patience {
                 return Ok(super::views::receipt(id, &receipt));
             }
             std::thread::sleep(DETECTION_LOOK);

@@ -224,6 +224,9 @@ impl Judge<'_> {
                 Whose::Theirs
             };
         }
+        if super::quick::is_left(after) {
+            return Whose::Ours;
+        }
         let left = |(target, taken): &(Object, Object)| same_identity(target, before) && taken == after;
         let shrunk = match (before, after) {
             (Object::Nexthop(whole), Object::Nexthop(now)) => super::nexthops::is_shrunk(now, whole),

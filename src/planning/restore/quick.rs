@@ -1,0 +1,151 @@
+//! What holds only while links come back: their addresses do not wait for duplicate address detection, which takes one to
+//! two seconds, because they were there before.
+//!
+//! The value carries a mark of ours, so that a restore which is computed anew after a crash knows it and writes back what
+//! the baseline has. A host on which the write fails only waits longer.
+
+use crate::model::change::Change;
+use crate::model::object::{Family, Link, Sysctl};
+use crate::model::snapshot::{Object, Snapshot};
+
+use super::Work;
+use super::lost::Lost;
+
+/// Below 1 it means no detection (`Documentation/networking/ip-sysctl.rst`), and nobody else would write it.
+const MARK: &str = "-80";
+/// What it is where the baseline does not know it: the kernel's default.
+const USUAL: &str = "1";
+
+/// Whether the value is ours for the time of a restore.
+pub(super) fn is_ours(sysctl: &Sysctl) -> bool {
+    sysctl.value == MARK && sysctl.name.starts_with("net.ipv6.conf.") && sysctl.name.ends_with(".accept_dad")
+}
+
+fn name(link: &Link) -> String {
+    format!("net.ipv6.conf.{}.accept_dad", link.name.to_string().replace('.', "/"))
+}
+
+fn value<'a>(state: &'a Snapshot, name: &str) -> Option<&'a str> {
+    let found = state.sysctls.iter().find(|s| s.name == name);
+    found.map(|s| s.value.as_str())
+}
+
+/// For the links that are about to come up, or whose carrier does. Where somebody changed it during the cut it is left
+/// alone.
+pub(super) fn set(work: &mut Work, lost: &Lost) {
+    let down = |l: &Link| !l.up && lost.raised.contains(&l.index);
+    if !work.state.links.iter().any(down) {
+        return;
+    }
+    let has_v6 = |l: &Link| {
+        let mut addresses = lost.target.addresses.iter();
+        addresses.any(|a| (a.link, a.family) == (l.index, Family::V6))
+    };
+    let untouched = |name: &String| {
+        let (then, now) = (value(&lost.target, name), value(&work.state, name));
+        now.is_some() && then == now
+    };
+    let carrying = work.state.links.iter().filter(|l| lost.carries(l) && has_v6(l));
+    let writes: Vec<Change> = carrying.map(name).filter(untouched).map(|n| write(n, MARK)).collect();
+    work.stage("let addresses come back at once", writes);
+}
+
+/// Writes back what the baseline has.
+pub(super) fn put_back(work: &mut Work, lost: &Lost) {
+    let marked = work.state.sysctls.iter().filter(|s| is_ours(s));
+    let writes: Vec<Change> = marked
+        .map(|s| write(s.name.clone(), value(&lost.target, &s.name).unwrap_or(USUAL)))
+        .collect();
+    work.stage("have addresses detected as before", writes);
+}
+
+/// Whether something differs by a value of ours that was not written back.
+pub(super) fn is_left(after: &Object) -> bool {
+    matches!(after, Object::Sysctl(sysctl) if is_ours(sysctl))
+}
+
+fn write(name: String, value: &str) -> Change {
+    Change::SetSysctl(Sysctl {
+        name,
+        value: value.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{receipt, restore};
+    use super::*;
+    use crate::model::change::{Change, LinkSetting};
+    use crate::model::cut::Cut;
+    use crate::model::effect::{apply, settle};
+    use crate::model::fixture::{address, host, must, set};
+    use crate::model::policy::Method;
+    use crate::planning::tests::hosts::additive;
+
+    const NAME: &str = "net.ipv6.conf.ab0.accept_dad";
+
+    /// A host whose link was set down by the cut: before and now.
+    fn unplugged() -> (Snapshot, Snapshot, Cut) {
+        let mut baseline = host(2);
+        must(&mut baseline, &Change::Add(Object::Address(address(2, "fd00::1/64"))));
+        must(&mut baseline, &write(NAME.to_owned(), "1"));
+        settle(&mut baseline);
+        let mut cut = additive(&baseline).remove(0);
+        cut.methods = [Method::Link].into();
+        cut.links = [(2, baseline.link(2).unwrap().name.clone())].into();
+        let mut now = baseline.clone();
+        must(&mut now, &set(2, LinkSetting::Down));
+        (baseline, now, cut)
+    }
+
+    fn changes(now: &Snapshot, baseline: &Snapshot, cut: &Cut) -> Vec<Change> {
+        let plan = restore(now, baseline, std::slice::from_ref(cut), &[]).unwrap();
+        plan.steps.into_iter().flat_map(|s| s.changes).collect()
+    }
+
+    #[test]
+    fn detection_is_off_before_links_come_up_and_as_before_at_the_end() {
+        let (baseline, now, cut) = unplugged();
+        let changes = changes(&now, &baseline, &cut);
+        assert_eq!(changes.first(), Some(&write(NAME.to_owned(), MARK)));
+        assert_eq!(changes.last(), Some(&write(NAME.to_owned(), "1")));
+    }
+
+    #[test]
+    fn a_restore_that_was_broken_off_anywhere_writes_back_what_was_there_and_then_has_nothing_to_do() {
+        let (baseline, down, cut) = unplugged();
+        let all = changes(&down, &baseline, &cut).len();
+        for broken_off in 0..=all {
+            let mut now = down.clone();
+            for change in &changes(&down, &baseline, &cut)[..broken_off] {
+                assert!(apply(&mut now, change).is_ok());
+            }
+            for change in changes(&now, &baseline, &cut) {
+                assert!(apply(&mut now, &change).is_ok());
+            }
+            settle(&mut now);
+            assert_eq!(now.to_string(), baseline.to_string(), "after {broken_off} changes");
+            assert_eq!(changes(&now, &baseline, &cut), []);
+        }
+    }
+
+    #[test]
+    fn what_somebody_wrote_meanwhile_is_left_alone() {
+        let (baseline, mut now, cut) = unplugged();
+        must(&mut now, &write(NAME.to_owned(), "2"));
+        assert!(
+            !changes(&now, &baseline, &cut)
+                .iter()
+                .any(|c| matches!(c, Change::SetSysctl(_)))
+        );
+    }
+
+    #[test]
+    fn a_value_of_ours_that_is_left_is_a_residue() {
+        let (baseline, down, cut) = unplugged();
+        let mut after = baseline.clone();
+        must(&mut after, &write(NAME.to_owned(), MARK));
+        let receipt = receipt(&baseline, &down, &after, &[cut], &[]);
+        assert_eq!(receipt.residues.len(), 1, "{receipt:?}");
+    }
+}
