@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::resolve::next_hops;
 use crate::model::cut::{Cut, Reach};
 use crate::model::names::InterfaceName;
 use crate::model::snapshot::Snapshot;
@@ -58,13 +59,22 @@ pub fn relocated(cut: &Cut, before: &Snapshot, now: &Snapshot, by: KnownBy) -> R
         .iter()
         .map(|(i, gateway)| (place(*i).unwrap_or(*i), *gateway))
         .collect();
+    // The host may have come up with other gateways; more of them than a cut can keep are no reason to let it go.
+    if by == KnownBy::Name
+        && let Ok(hops) = next_hops(&moved, now)
+    {
+        moved.next_hops.extend(hops);
+    }
     Ok(moved)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::model::fixture::name;
+    use crate::model::policy::Method;
     use crate::planning::tests::hosts::{additive, gateway};
 
     /// A cut of the gateway's first link alone.
@@ -87,6 +97,24 @@ mod tests {
         let moved = relocated(&cut, &before, &now, KnownBy::Name).unwrap();
         assert_eq!(moved.links, [(index + 1, called)].into());
         // Within a boot the same is a rename, and the cut stays on its link.
+        assert_eq!(relocated(&cut, &before, &now, KnownBy::Index), Ok(cut));
+    }
+
+    #[test]
+    fn after_a_reboot_the_gateways_of_then_and_of_now_are_next_hops() {
+        let before = gateway();
+        let mut cut = additive(&before).remove(0);
+        cut.methods.insert(Method::Seal);
+        cut.next_hops = next_hops(&cut, &before).unwrap();
+        let (link, then) = *cut.next_hops.iter().find(|(_, ip)| ip.is_ipv4()).unwrap();
+        let other: IpAddr = "10.0.0.254".parse().unwrap();
+        let mut now = before.clone();
+        now.routes
+            .iter_mut()
+            .filter(|r| r.gateway == Some(then))
+            .for_each(|r| r.gateway = Some(other));
+        let moved = relocated(&cut, &before, &now, KnownBy::Name).unwrap();
+        assert!(moved.next_hops.contains(&(link, then)) && moved.next_hops.contains(&(link, other)));
         assert_eq!(relocated(&cut, &before, &now, KnownBy::Index), Ok(cut));
     }
 

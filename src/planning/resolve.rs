@@ -290,7 +290,7 @@ fn lifeline_links(spec: &LifelineSpec, host: &Snapshot) -> Result<Vec<Option<(u3
 }
 
 /// The gateways of existing routes over the links of the scope. Only seal keeps others from resolving them.
-fn next_hops(cut: &Cut, host: &Snapshot) -> Result<BTreeSet<(u32, IpAddr)>, Refusal> {
+pub(super) fn next_hops(cut: &Cut, host: &Snapshot) -> Result<BTreeSet<(u32, IpAddr)>, Refusal> {
     if !cut.methods.contains(&Method::Seal) || cut.directions == BTreeSet::from([Direction::Forward]) {
         return Ok(BTreeSet::new());
     }

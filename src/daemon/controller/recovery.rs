@@ -101,6 +101,9 @@ impl Controller {
         }
         self.keep_guarded();
         if self.held().next().is_some() {
+            if found == Found::Rebooted {
+                self.look_at_what_changed();
+            }
             self.enforce_taken_up();
         }
         if self.emergencies.is_empty() {
@@ -136,6 +139,20 @@ impl Controller {
                 self.restore(id);
             }
         }
+    }
+
+    /// The plan was made for the host before the reboot. That it no longer keeps a lifeline is no reason to open a cut
+    /// whose policy says closed, but somebody must hear of it.
+    fn look_at_what_changed(&mut self) {
+        let Ok((now, steps)) = self.missing() else { return };
+        let Err(why) = planning::check(&steps, &now, &self.held_cuts()) else {
+            return;
+        };
+        error!(%why, "after the reboot the cut is no longer what was planned");
+        self.note(Draft {
+            details: json!({ "after": "reboot", "unsafe": why.to_string() }),
+            ..Draft::of_daemon(EventKind::Drift)
+        });
     }
 
     fn renew_baseline(&mut self) {
