@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::ours::{is_local_rule, is_our_rule, looks_up_local};
+use super::ours::{is_armed_rule, is_local_rule, is_our_rule, looks_up_local};
 use super::refusal::Refusal;
 use super::resolve::widen;
 use super::routes::{self, Taken};
@@ -19,8 +19,8 @@ use crate::model::snapshot::{Object, Snapshot, route_key};
 /// What the kernel must hold, and must not hold, while cuts are in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
-    /// What must be there: our ifb, qdiscs, filters, rules and null routes; and the kernel's `local` rules, where no cut
-    /// holds them.
+    /// What must be there: our ifb, qdiscs, filters, rules and null routes; what the baseline of an armed host has of
+    /// these; and the kernel's `local` rules, where no cut holds them.
     pub present: Vec<Object>,
     /// What must not be there: the `local` rules that our own stand in for, and the withdrawn routes.
     pub absent: Vec<Object>,
@@ -68,8 +68,8 @@ fn local_twins(baseline: &Snapshot) -> Vec<Rule> {
 
 /// What the kernel must hold while these cuts are in force on a host that goes back to `baseline`.
 ///
-/// Without cuts it is what brings a host back from additive methods: nothing of ours, the `local` rules and the link
-/// groups of the baseline. Withdrawn routes and links that were up are the restore's.
+/// Without cuts it is what brings a host back from additive methods: nothing of ours but what the baseline of an armed
+/// host has, the `local` rules and the link groups of the baseline. Withdrawn routes and links that were up are the restore's.
 ///
 /// # Errors
 /// If a cut cannot be laid on this host, two cuts contradict each other, or a lifeline would be lost.
@@ -89,6 +89,8 @@ pub fn desired(baseline: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
         groups: baseline.links.iter().map(|l| (l.index, l.group)).collect(),
         names: baseline.links.iter().map(|l| (l.index, l.name.clone())).collect(),
     };
+    let armed = baseline.rules.iter().filter(|r| is_armed_rule(r)).cloned();
+    desired.present.extend(armed.map(Object::Rule));
     desired
         .present
         .extend(routes::null_routes(cuts)?.into_iter().map(Object::Route));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::desired::Desired;
 use super::flow;
 use super::gate::gates;
 use super::ours::TABLE;
@@ -13,10 +14,10 @@ use super::restore::not_recreatable;
 use super::routes::withdraws;
 use super::slots;
 use crate::model::cut::{Cut, Lifeline};
-use crate::model::object::{Family, Qdisc, Route};
+use crate::model::object::{Family, Route};
 use crate::model::plan::Kept;
 use crate::model::policy::{Direction, Method, Policy};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Object, Snapshot};
 use crate::model::text::LinkNames;
 
 /// Routing protocols whose daemons put a withdrawn route back (`/etc/iproute2/rt_protos`), with what was seen.
@@ -126,7 +127,13 @@ fn reordered(cut: &Cut, baseline: &Snapshot) -> impl Iterator<Item = IpNet> {
 }
 
 /// What may go wrong.
-pub fn warnings(policy: &Policy, cut: &Cut, host: &Snapshot, pinned: &BTreeMap<String, Vec<IpAddr>>) -> Vec<String> {
+pub fn warnings(
+    policy: &Policy,
+    cut: &Cut,
+    host: &Snapshot,
+    desired: &Desired,
+    pinned: &BTreeMap<String, Vec<IpAddr>>,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     warnings.extend(policy.lifelines.iter().flat_map(|l| {
         let names = l.peer_names.iter();
@@ -142,11 +149,21 @@ pub fn warnings(policy: &Policy, cut: &Cut, host: &Snapshot, pinned: &BTreeMap<S
         let lost = peers.filter(|p| best_routes(host, p, |_| true).is_empty() && !has_part(host, p));
         warnings.extend(lost.map(|p| format!("lifeline {}: no route leads to {p} now", lifeline.name)));
     }
-    let joins = |link: &u32| {
-        let mut there = host.qdiscs.iter().filter(|q| q.link == *link);
-        !there.any(|q| q.parent == Qdisc::CLSACT_PARENT)
+    let joins = |object: &Object| match object {
+        Object::Qdisc(qdisc) => {
+            let up = host.link(qdisc.link).is_some_and(|l| l.up);
+            up && cut.links.contains_key(&qdisc.link) && !host.qdiscs.contains(qdisc)
+        }
+        Object::Link(_)
+        | Object::Address(_)
+        | Object::Nexthop(_)
+        | Object::Route(_)
+        | Object::Rule(_)
+        | Object::Neighbour(_)
+        | Object::Filter(_)
+        | Object::Sysctl(_) => false,
     };
-    if gates(cut) && !cut.lifelines.is_empty() && cut.links.keys().any(joins) {
+    if gates(cut) && !cut.lifelines.is_empty() && desired.present.iter().any(joins) {
         // `dev_deactivate()` in `qdisc_graft()` (net/sched/sch_api.c), measured: 5 ms for each link.
         warnings.push(
             "gate: when its traffic control is laid out and cleared away, the kernel drops what a link sends for some \
@@ -194,7 +211,7 @@ fn withdrawn_warnings(cut: &Cut, host: &Snapshot) -> Vec<String> {
     let mut warnings = Vec::new();
     let names = LinkNames::of(host);
     for route in &cut.withdrawn {
-        let object = crate::model::snapshot::Object::Route(route.clone());
+        let object = Object::Route(route.clone());
         let text = names.object(&object);
         let fights = PUT_BACK.iter().find(|(protocol, _)| *protocol == route.protocol);
         if let Some((_, who)) = fights {

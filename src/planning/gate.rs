@@ -1,13 +1,14 @@
 //! What gate holds: our ifb, `clsact` with shared blocks on the links of the scope, lifeline filters, and one drop a
 //! block. A link that already carries somebody's `clsact` gets our filters on its own sides, in front of theirs.
 //!
-//! A shared block cannot tell its links apart: all gated links share lifelines and families.
+//! A shared block cannot tell its links apart: all gated links share lifelines and families. On an armed host a link is
+//! cut through the blocks that stand on it, if all links that are bound to them are cut the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Refusal;
 use super::flow::{self, Course};
-use super::ours::{EGRESS_BLOCK, IFB_INDEX, IFB_NAME, INGRESS_BLOCK, ifb, is_our_filter, is_our_link, is_our_qdisc};
+use super::ours::{IFB_INDEX, IFB_NAME, Pair, ifb, is_egress_block, is_our_filter, is_our_link, is_our_qdisc};
 use super::resolve::widen;
 use super::rows::{self, Row};
 use crate::model::cut::{Cut, Reach};
@@ -43,18 +44,30 @@ const USUAL: Preferences = Preferences {
 };
 
 /// The sides of a link that a cut needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Sides {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Sides {
     ingress: bool,
     egress: bool,
 }
+
+impl Sides {
+    /// Those of an armed link, whatever a cut will need.
+    pub(super) const BOTH: Self = Self {
+        ingress: true,
+        egress: true,
+    };
+}
+
+/// The links of a cut by index, with their names and the sides that are cut.
+type Links = BTreeMap<u32, (InterfaceName, Sides)>;
 
 /// Whether gate holds anything for this cut: a cut of forwarded traffic alone is left to seal.
 pub fn gates(cut: &Cut) -> bool {
     cut.methods.contains(&Method::Gate) && cut.zones.is_empty() && sides(cut) != Sides::default()
 }
 
-fn sides(cut: &Cut) -> Sides {
+/// The sides that a cut needs.
+pub(super) fn sides(cut: &Cut) -> Sides {
     Sides {
         ingress: cut.directions.contains(&Direction::In),
         egress: cut.directions.contains(&Direction::Out),
@@ -71,7 +84,7 @@ pub fn objects(baseline: &Snapshot, cuts: &[Cut]) -> Result<Vec<Object>, Refusal
     }
     let gated: Vec<Cut> = cuts.iter().filter(|c| gates(c)).map(|c| widen(c, baseline)).collect();
     let Some(first) = gated.first() else {
-        return Ok(Vec::new());
+        return Ok(armed(baseline));
     };
     check_name(baseline)?;
     if let Some(other) = gated.iter().find(|c| c.families != first.families) {
@@ -94,6 +107,22 @@ fn conflict(cut: &Cut, what: String) -> Refusal {
         policy: cut.policy.to_string(),
         what,
     }
+}
+
+/// What of gate stands before any cut, because the host is armed.
+fn armed(baseline: &Snapshot) -> Vec<Object> {
+    let link = baseline.links.iter().any(is_our_link).then(|| Object::Link(ifb()));
+    let qdiscs = baseline.qdiscs.iter().filter(|q| is_our_qdisc(q)).cloned();
+    link.into_iter().chain(qdiscs.map(Object::Qdisc)).collect()
+}
+
+/// Whether gate can cut what is asked, and its names are free on this host.
+///
+/// # Errors
+/// If not.
+pub(super) fn could_lay(cut: &Cut, host: &Snapshot) -> Result<(), Refusal> {
+    can_tell(cut)?;
+    check_name(host)
 }
 
 fn check_name(baseline: &Snapshot) -> Result<(), Refusal> {
@@ -139,8 +168,8 @@ pub fn direction(direction: Direction) -> &'static str {
     }
 }
 
-fn links(gated: &[Cut]) -> Result<BTreeMap<u32, (InterfaceName, Sides)>, Refusal> {
-    let mut links: BTreeMap<u32, (InterfaceName, Sides)> = BTreeMap::new();
+fn links(gated: &[Cut]) -> Result<Links, Refusal> {
+    let mut links = Links::new();
     for cut in gated {
         for (index, name) in &cut.links {
             match links.get(index) {
@@ -237,28 +266,47 @@ struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    fn objects(&self, links: &BTreeMap<u32, (InterfaceName, Sides)>) -> Result<Vec<Object>, Refusal> {
+    fn objects(&self, links: &Links) -> Result<Vec<Object>, Refusal> {
         let mut objects = vec![Object::Link(ifb())];
         let mut places = BTreeMap::new();
+        let spare = free_pair(self.baseline);
         for (index, (name, sides)) in links {
-            match foreign_qdisc(self.baseline, *index) {
-                None => {
-                    objects.push(Object::Qdisc(clsact(*index, *sides)));
-                    places.extend(sides.ingress.then_some((Attach::Block(INGRESS_BLOCK), USUAL)));
-                    places.extend(sides.egress.then_some((Attach::Block(EGRESS_BLOCK), USUAL)));
-                }
-                Some(qdisc) => {
+            let pair = match clsact_of(self.baseline, *index) {
+                Some(qdisc) if !is_our_qdisc(qdisc) => {
                     check_foreign(qdisc, name)?;
                     for attach in private(*index, *sides) {
                         places.insert(attach, self.in_front(attach, name)?);
                     }
+                    continue;
                 }
-            }
+                standing => standing.and_then(|q| self.usable(q, links)),
+            };
+            let qdisc = match pair {
+                Some(armed) => clsact(*index, armed, Sides::BOTH),
+                None => clsact(*index, spare, *sides),
+            };
+            let pair = pair.unwrap_or(spare);
+            objects.push(Object::Qdisc(qdisc));
+            places.extend(sides.ingress.then_some((Attach::Block(pair.ingress()), USUAL)));
+            places.extend(sides.egress.then_some((Attach::Block(pair.egress()), USUAL)));
         }
+        let idle = self.baseline.qdiscs.iter().filter(|q| is_our_qdisc(q));
+        let idle = idle.filter(|q| !links.contains_key(&q.link)).cloned();
+        objects.extend(idle.map(Object::Qdisc));
         for (attach, preferences) in places {
             objects.extend(self.filters(attach, preferences).map(Object::Filter));
         }
         Ok(objects)
+    }
+
+    /// The pair of an armed link, if all links that are bound to it are cut, and on the same sides.
+    fn usable(&self, qdisc: &Qdisc, links: &Links) -> Option<Pair> {
+        let pair = Pair::of_qdisc(qdisc)?;
+        let wanted = |q: &Qdisc| links.get(&q.link).map(|(_, sides)| *sides);
+        let mut bound = self.baseline.qdiscs.iter().filter(|q| Pair::of_qdisc(q) == Some(pair));
+        bound
+            .all(|q| *q == clsact(q.link, pair, Sides::BOTH) && wanted(q) == wanted(qdisc))
+            .then_some(pair)
     }
 
     fn filters(&self, attach: Attach, at: Preferences) -> impl Iterator<Item = Filter> + '_ {
@@ -313,21 +361,30 @@ impl Layout<'_> {
 
 fn is_egress(attach: Attach) -> bool {
     match attach {
-        Attach::Block(block) => block == EGRESS_BLOCK,
+        Attach::Block(block) => is_egress_block(block),
         Attach::Egress(_) => true,
         Attach::Ingress(_) | Attach::Other(..) => false,
     }
 }
 
-fn clsact(link: u32, sides: Sides) -> Qdisc {
+/// Our qdisc for a link.
+pub(super) fn clsact(link: u32, pair: Pair, sides: Sides) -> Qdisc {
     Qdisc {
         link,
         kind: "clsact".to_owned(),
         handle: Qdisc::CLSACT_HANDLE,
         parent: Qdisc::CLSACT_PARENT,
-        ingress_block: sides.ingress.then_some(INGRESS_BLOCK),
-        egress_block: sides.egress.then_some(EGRESS_BLOCK),
+        ingress_block: sides.ingress.then(|| pair.ingress()),
+        egress_block: sides.egress.then(|| pair.egress()),
     }
+}
+
+/// The first pair that no link of the host is bound to. There is one more than are ever armed.
+fn free_pair(host: &Snapshot) -> Pair {
+    let taken: BTreeSet<Pair> = host.qdiscs.iter().filter_map(Pair::of_qdisc).collect();
+    let first = Pair::all().next();
+    let free = Pair::all().find(|pair| !taken.contains(pair));
+    free.or(first).expect("there are pairs")
 }
 
 fn private(link: u32, sides: Sides) -> Vec<Attach> {
@@ -336,9 +393,10 @@ fn private(link: u32, sides: Sides) -> Vec<Attach> {
     ingress.into_iter().chain(egress).collect()
 }
 
-fn foreign_qdisc(baseline: &Snapshot, link: u32) -> Option<&Qdisc> {
-    let on_link = |q: &&Qdisc| q.link == link && q.parent == Qdisc::CLSACT_PARENT;
-    baseline.qdiscs.iter().filter(on_link).find(|q| !is_our_qdisc(q))
+/// What stands where our qdisc would, whoever made it.
+pub(super) fn clsact_of(host: &Snapshot, link: u32) -> Option<&Qdisc> {
+    let mut qdiscs = host.qdiscs.iter();
+    qdiscs.find(|q| q.link == link && q.parent == Qdisc::CLSACT_PARENT)
 }
 
 fn check_foreign(qdisc: &Qdisc, link: &InterfaceName) -> Result<(), Refusal> {

@@ -2,11 +2,13 @@
 //!
 //! [`resolve`] reads a policy against one host; [`desired`] says what the kernel must hold while cuts are in force;
 //! [`steps`] is the difference to what it holds now, so that first apply, re-apply, healing and recovery are one
-//! computation; [`plan`] adds what an operator must know beforehand.
+//! computation; [`plan`] adds what an operator must know beforehand; [`armed`] is the host with what may stand before a
+//! cut.
 //!
 //! Nothing here reads a clock, a file or a socket, and nothing here touches an object that is not ours, but for those
 //! that a cut holds: withdrawn routes, links down, link groups and the two `local` rules.
 
+mod armed;
 mod check;
 mod coverage;
 mod desired;
@@ -31,6 +33,7 @@ mod tests;
 mod transition;
 mod unmarked;
 
+pub use armed::{Armed, armed, armed_links, is_armed};
 pub use check::{Unsafe, check};
 pub use coverage::{ALL_TRAFFIC, coverage};
 pub use desired::{Desired, desired};

@@ -2,19 +2,24 @@
 
 use crate::model::names::InterfaceName;
 use crate::model::object::{
-    Attach, Filter, FilterEntries, Link, OUR_PROTOCOL, Qdisc, Route, Rule, RuleAction, Verdict, Volatile,
+    Attach, Family, Filter, FilterEntries, Link, OUR_PROTOCOL, Qdisc, Route, Rule, RuleAction, Verdict, Volatile,
 };
 
 /// Index of our ifb. Explicit, so that the kernel's own counter of indices is not disturbed.
 pub const IFB_INDEX: u32 = 0x5043_0001;
 /// Name of our ifb.
 pub const IFB_NAME: &[u8] = b"portcullis0";
-/// The shared block on the ingress side of gated links.
-pub const INGRESS_BLOCK: u32 = 0x5043_0001;
-/// The shared block on the egress side of gated links.
-pub const EGRESS_BLOCK: u32 = 0x5043_0002;
+/// The first of our shared blocks.
+const FIRST_BLOCK: u32 = 0x5043_0001;
+/// Pairs of shared blocks that armed links may be divided among.
+pub const ARMED_PAIRS_MAX: u32 = 64;
+/// One more, for links that a cut cannot gate through an armed block.
+const PAIRS: u32 = ARMED_PAIRS_MAX + 1;
 /// Our own routing table: null routes, and otherwise empty.
 pub const TABLE: u32 = 20547;
+/// Preference of the rule that pays beforehand what the first IPv4 rule of a host costs. It stands behind the kernel's
+/// own, so it decides nothing, is never a slot of seal, and moves no preference that the kernel chooses for others.
+pub const ARMED_PREFERENCE: u32 = 40_000;
 /// The link group of sealed links, or of the first zone.
 pub const GROUP: u32 = 0x5043_0000;
 /// The link group of the second zone.
@@ -48,9 +53,57 @@ pub fn is_our_link(link: &Link) -> bool {
     link.index == IFB_INDEX && link.kind.as_deref() == Some("ifb")
 }
 
+/// Two shared blocks, one for each side of the links that are bound to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pair(u32);
+
+impl Pair {
+    /// All of them, the first one first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..PAIRS).map(Self)
+    }
+
+    /// The block on the ingress side.
+    pub fn ingress(self) -> u32 {
+        FIRST_BLOCK + 2 * self.0
+    }
+
+    /// The block on the egress side.
+    pub fn egress(self) -> u32 {
+        self.ingress() + 1
+    }
+
+    /// The pair that a block belongs to, if it is one of ours.
+    pub fn of_block(block: u32) -> Option<Self> {
+        let number = block.checked_sub(FIRST_BLOCK)?;
+        (number < 2 * PAIRS).then_some(Self(number / 2))
+    }
+
+    /// The pair that a qdisc is bound to, if it is one of ours.
+    pub fn of_qdisc(qdisc: &Qdisc) -> Option<Self> {
+        let ingress = qdisc.ingress_block.and_then(Self::of_block);
+        ingress.or_else(|| qdisc.egress_block.and_then(Self::of_block))
+    }
+}
+
+/// Whether a block of ours is for the egress side.
+pub fn is_egress_block(block: u32) -> bool {
+    Pair::of_block(block).is_some_and(|pair| pair.egress() == block)
+}
+
 /// Whether the qdisc is a `clsact` with our blocks.
 pub fn is_our_qdisc(qdisc: &Qdisc) -> bool {
-    qdisc.ingress_block == Some(INGRESS_BLOCK) || qdisc.egress_block == Some(EGRESS_BLOCK)
+    Pair::of_qdisc(qdisc).is_some()
+}
+
+/// The rule that stands while a host is armed: a lookup of our own table, which is empty, behind everybody's rules.
+pub fn armed_rule() -> Rule {
+    Rule::ours(Family::V4, ARMED_PREFERENCE, RuleAction::Lookup(TABLE))
+}
+
+/// Whether the rule is that of an armed host.
+pub fn is_armed_rule(rule: &Rule) -> bool {
+    is_our_rule(rule) && rule.preference == ARMED_PREFERENCE
 }
 
 /// Whether the filter is ours: on a block of ours, or with our verdicts. A drop whose target is gone shows index 0.
@@ -60,9 +113,9 @@ pub fn is_our_filter(filter: &Filter) -> bool {
     };
     let ours = |verdict: &Verdict| matches!(verdict, Verdict::Pass | Verdict::DropInto(IFB_INDEX | 0));
     match filter.attach {
-        Attach::Block(INGRESS_BLOCK | EGRESS_BLOCK) => true,
+        Attach::Block(block) => Pair::of_block(block).is_some(),
         Attach::Ingress(_) | Attach::Egress(_) => filter.chain == 0 && rows.iter().all(|(_, v)| ours(v)),
-        Attach::Block(_) | Attach::Other(..) => false,
+        Attach::Other(..) => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::coverage::coverage;
 use super::desired::{Desired, desired};
-use super::ours::{is_our_filter, is_our_link, is_our_qdisc};
+use super::ours::{is_armed_rule, is_our_filter, is_our_link, is_our_qdisc, is_our_rule};
 use super::reachability::links_of;
 use super::refusal::Refusal;
 use super::resolve::resolve;
@@ -49,7 +49,7 @@ pub fn plan(
         coverage: coverage(&cut, &known),
         kept: explain::kept(&cut),
         not_recreatable: explain::lost(&cut, &known),
-        warnings: explain::warnings(policy, &cut, &known, pinned),
+        warnings: explain::warnings(policy, &cut, &known, &desired, pinned),
         cut,
     })
 }
@@ -116,7 +116,7 @@ fn our_rules(desired: &Desired) -> Vec<&Rule> {
         .present
         .iter()
         .filter_map(|o| match o {
-            Object::Rule(rule) if super::ours::is_our_rule(rule) => Some(rule),
+            Object::Rule(rule) if is_our_rule(rule) && !is_armed_rule(rule) => Some(rule),
             Object::Rule(_)
             | Object::Link(_)
             | Object::Address(_)

@@ -1,5 +1,6 @@
 //! The planner against the model kernel: golden plans, laws, and packets followed through every intermediate state.
 
+mod armed;
 mod coverage;
 mod golden;
 pub(super) mod hosts;

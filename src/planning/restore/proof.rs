@@ -66,6 +66,10 @@ fn expected(target: &Snapshot, after: &Snapshot, remaining: &[Cut]) -> Snapshot 
     if remaining.is_empty() {
         return expected;
     }
+    // What an armed host has of ours before any cut is among them, on whatever blocks a cut put it.
+    expected.links.retain(|l| !ours::is_our_link(l));
+    expected.qdiscs.retain(|q| !ours::is_our_qdisc(q));
+    expected.rules.retain(|r| !ours::is_our_rule(r));
     expected
         .links
         .extend(after.links.iter().filter(|l| ours::is_our_link(l)).cloned());
@@ -164,10 +168,30 @@ impl Judge<'_> {
         let sealed = self.ended.last().is_some_and(|c| c.methods.contains(&Method::Seal));
         let moved = matches!(object, Object::Rule(rule) if sealed && *rule == Rule::local(rule.family));
         let taken = self.lost.took(object);
-        if moved || taken {
+        if moved || taken || self.is_armed(object) {
             self.ours_unless_consequence(object)
         } else {
             Whose::Theirs
+        }
+    }
+
+    /// What an armed host has of ours, where nothing of others stands in its way.
+    fn is_armed(&self, object: &Object) -> bool {
+        match object {
+            Object::Link(link) => ours::is_our_link(link),
+            Object::Rule(rule) => ours::is_armed_rule(rule),
+            Object::Qdisc(qdisc) => {
+                let mut there = self.after.qdiscs.iter().filter(|q| !ours::is_our_qdisc(q));
+                let stands = self.after.link(qdisc.link).is_some();
+                let taken = there.any(|q| (q.link, q.parent) == (qdisc.link, qdisc.parent));
+                ours::is_our_qdisc(qdisc) && stands && !taken
+            }
+            Object::Address(_)
+            | Object::Nexthop(_)
+            | Object::Route(_)
+            | Object::Neighbour(_)
+            | Object::Filter(_)
+            | Object::Sysctl(_) => false,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::model::plan::Step;
 use crate::model::policy::Policy;
 use crate::model::policy_file::parse;
 use crate::model::snapshot::{Object, Snapshot};
-use crate::planning::{Refusal, desired, resolve, steps};
+use crate::planning::{Refusal, armed, desired, resolve, steps};
 
 /// A gateway: `ab0` outside with the default routes, `ab1` and `ab2` inside, forwarding, sources checked.
 pub(in crate::planning) fn gateway() -> Snapshot {
@@ -118,8 +118,14 @@ pub(super) const ADDITIVE: usize = 9;
 
 /// Cuts on [`gateway`] that only add, and that may stand beside one another unless they are refused.
 pub(in crate::planning) fn additive(host: &Snapshot) -> Vec<Cut> {
+    let policies = additive_policies();
+    policies.iter().map(|p| cut(p, host)).chain([zones(host)]).collect()
+}
+
+/// The policies of [`additive`], but for the zones.
+pub(super) fn additive_policies() -> Vec<Policy> {
     let two = format!("{SSH}\n{DNS}");
-    let policies = [
+    vec![
         policy("gate-uplink", UPLINK, "use = [\"gate\"]", SSH),
         policy("gate-whole", WHOLE, "use = [\"gate\"]", DNS),
         policy("seal-whole", WHOLE, "use = [\"seal\"]", &two),
@@ -143,8 +149,26 @@ pub(in crate::planning) fn additive(host: &Snapshot) -> Vec<Cut> {
             "use = [\"routes\"]\n[methods.routes]\nnull-prefixes = [\"10.9.0.0/16\", \"fd09::/32\"]",
             SSH,
         ),
-    ];
-    policies.iter().map(|p| cut(p, host)).chain([zones(host)]).collect()
+    ]
+}
+
+/// A host armed for these policies, as the kernel would hold it.
+pub(super) fn armed_for(host: &Snapshot, policies: &[Policy]) -> Snapshot {
+    let mut state = host.clone();
+    let steps = armed(host, policies).steps(host).unwrap();
+    carry_out(&mut state, &steps);
+    state
+}
+
+/// [`gateway`] armed for all of [`additive_policies`], and armed so that not all of them find blocks that fit.
+pub(super) fn armed_gateways() -> [Snapshot; 2] {
+    let all = additive_policies();
+    let whole: Vec<Policy> = all
+        .iter()
+        .filter(|p| p.name.as_ref() == "gate-whole")
+        .cloned()
+        .collect();
+    [armed_for(&gateway(), &all), armed_for(&gateway(), &whole)]
 }
 
 /// Two zones kept apart by rules.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::hosts::{ADDITIVE, additive, carry_out, enforce, gateway, gateway_with_foreign_filter};
+use super::hosts::{ADDITIVE, additive, armed_gateways, carry_out, enforce, gateway, gateway_with_foreign_filter};
 use crate::model::cut::Cut;
 use crate::model::diff::diff;
 use crate::model::effect::apply;
@@ -11,10 +11,13 @@ use crate::model::snapshot::Snapshot;
 use crate::planning::{desired, steps};
 
 fn hosts() -> Vec<Snapshot> {
+    let [fitting, misfitting] = armed_gateways();
     vec![
         gateway(),
         gateway_with_foreign_filter(500),
         gateway_with_foreign_filter(6),
+        fitting,
+        misfitting,
     ]
 }
 
@@ -94,11 +97,14 @@ fn every_crash_point_leads_to_the_cut_and_back() {
 
 #[test]
 fn any_one_object_of_ours_that_is_lost_is_put_back() {
-    let before = gateway();
-    for cut in additive(&before) {
-        let wanted = desired(&before, std::slice::from_ref(&cut)).unwrap();
+    let [armed, _] = armed_gateways();
+    for (before, cut) in [gateway(), armed]
+        .iter()
+        .flat_map(|h| additive(h).into_iter().map(move |cut| (h, cut)))
+    {
+        let wanted = desired(before, std::slice::from_ref(&cut)).unwrap();
         let mut state = before.clone();
-        carry_out(&mut state, &steps(&before, &wanted));
+        carry_out(&mut state, &steps(before, &wanted));
         for i in 0..state.rules.len() {
             let mut drifted = state.clone();
             drifted.rules.remove(i);
@@ -119,9 +125,11 @@ fn any_one_object_of_ours_that_is_lost_is_put_back() {
 proptest! {
     #[test]
     fn emergencies_that_overlap_in_any_order_end_in_the_state_before(
-        order in proptest::collection::vec((0..ADDITIVE, any::<bool>()), 1..12)
+        order in proptest::collection::vec((0..ADDITIVE, any::<bool>()), 1..12),
+        host in 0..3_usize,
     ) {
-        let before = gateway();
+        let [fitting, misfitting] = armed_gateways();
+        let before = vec![gateway(), fitting, misfitting].swap_remove(host);
         let all = additive(&before);
         let mut state = before.clone();
         let mut held: Vec<Cut> = Vec::new();

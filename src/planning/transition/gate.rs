@@ -1,7 +1,9 @@
 //! From the qdiscs and filters that stand to those that must stand.
 //!
-//! Lifelines are laid into a block before a drop, and before another link joins a block that drops. A lifeline filter
-//! that changes is laid anew at a free preference, so that old and new stand side by side for a moment.
+//! Lifelines are laid into a block before a drop, and before another link joins a block that drops. A link that goes from
+//! one block to another, as it must where an armed block cannot be used, passes what was cut between two messages of one
+//! send; but never a moment longer. A lifeline filter that changes is laid anew at a free preference, so that old and new
+//! stand side by side for a moment.
 
 use std::collections::BTreeSet;
 
@@ -27,11 +29,19 @@ pub(super) fn shift(now: &Snapshot, desired: &Desired) -> Shift {
         .map(|attach| Place::new(now, &wanted, attach))
         .collect();
     let (joining, leaving) = wanted.qdisc_changes(now);
-    // A link that joins a block which drops is cut at that moment; all others only make blocks, which filters need.
-    let dropping = blocks(now.filters.iter().filter(|f| drops(f)).filter_map(|f| block(f.attach)));
-    let (cutting, quiet): (Vec<Joining>, Vec<Joining>) = joining
-        .into_iter()
-        .partition(|j| j.blocks.iter().any(|b| dropping.contains(b)));
+    let to_drop = blocks(
+        wanted
+            .filters
+            .iter()
+            .filter(|f| drops(f))
+            .filter_map(|f| block(f.attach)),
+    );
+    let Joinings {
+        quiet,
+        cutting,
+        handed_over,
+        opening,
+    } = Joinings::new(now, joining, &to_drop);
     let there = now
         .qdiscs
         .iter()
@@ -50,6 +60,8 @@ pub(super) fn shift(now: &Snapshot, desired: &Desired) -> Shift {
         shift.close.extend(place.close.clone());
         shift.open.extend(place.open.clone());
     }
+    shift.close.extend(handed_over.into_iter().flat_map(|j| j.changes));
+    shift.open.extend(opening.into_iter().flat_map(|j| j.changes));
     let still_drops = wanted.filters.iter().any(|f| block(f.attach).is_some() && drops(f));
     if still_drops {
         shift.open.extend(leaving.clone());
@@ -77,11 +89,48 @@ fn blocks(all: impl Iterator<Item = u32>) -> BTreeSet<u32> {
     all.collect()
 }
 
-/// A qdisc that comes, with the blocks that it joins.
+/// A qdisc that comes, with the blocks that it joins and those that its link leaves for it.
 #[derive(Debug)]
 struct Joining {
     blocks: Vec<u32>,
+    left: Vec<u32>,
     changes: Vec<Change>,
+}
+
+/// Qdiscs that come, by what they do to their link.
+#[derive(Debug, Default)]
+struct Joinings {
+    /// Nothing: they make blocks, which filters need.
+    quiet: Vec<Joining>,
+    /// They cut it, by a block that drops already or that only they make.
+    cutting: Vec<Joining>,
+    /// It is cut and is to be: the block that it goes to is made to drop before.
+    handed_over: Vec<Joining>,
+    /// It is cut no longer.
+    opening: Vec<Joining>,
+}
+
+impl Joinings {
+    /// `to_drop` are the blocks that are to drop.
+    fn new(now: &Snapshot, joining: Vec<Joining>, to_drop: &BTreeSet<u32>) -> Self {
+        let dropping = blocks(now.filters.iter().filter(|f| drops(f)).filter_map(|f| block(f.attach)));
+        let there = now.qdiscs.iter().filter(|q| is_our_qdisc(q));
+        let exist = blocks(there.flat_map(|q| q.ingress_block.into_iter().chain(q.egress_block)));
+        let mut all = Self::default();
+        for one in joining {
+            let any = |blocks: &[u32], of: &BTreeSet<u32>| blocks.iter().any(|b| of.contains(b));
+            let is_cut = any(&one.left, &dropping);
+            let list = match (is_cut, any(&one.blocks, to_drop)) {
+                (false, _) if any(&one.blocks, &dropping) => &mut all.cutting,
+                (false, _) => &mut all.quiet,
+                (true, false) => &mut all.opening,
+                (true, true) if any(&one.blocks, &exist) => &mut all.handed_over,
+                (true, true) => &mut all.cutting,
+            };
+            list.push(one);
+        }
+        all
+    }
 }
 
 fn drops(filter: &Filter) -> bool {
@@ -149,9 +198,12 @@ impl<'a> Wanted<'a> {
                 continue;
             }
             let other = there.iter().find(|t| t.link == qdisc.link);
+            let both = |q: &Qdisc| q.ingress_block.into_iter().chain(q.egress_block).collect();
+            let left = other.map(|q| both(q)).unwrap_or_default();
             let other = other.map(|q| delete(Object::Qdisc((*q).clone())));
             joining.push(Joining {
-                blocks: qdisc.ingress_block.into_iter().chain(qdisc.egress_block).collect(),
+                blocks: both(qdisc),
+                left,
                 changes: other
                     .into_iter()
                     .chain([add(Object::Qdisc((*qdisc).clone()))])

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::desired::Desired;
-use super::super::ours::{TABLE, is_our_route, is_our_rule};
+use super::super::ours::{TABLE, is_armed_rule, is_our_route, is_our_rule};
 use super::rules::as_rule;
 use super::{Shift, add, delete, set};
 use crate::model::change::{Change, LinkSetting};
@@ -20,7 +20,8 @@ pub(super) fn shift(now: &Snapshot, desired: &Desired) -> Shift {
     let wanted: Vec<&Route> = desired.present.iter().filter_map(as_route).collect();
     let (rules, stale) = rule_difference(now, desired);
     for route in wanted.iter().filter(|r| !there.iter().any(|t| is_same(t, r))) {
-        let looked_at = |r: &Rule| is_lookup(r) && r.family == route.family;
+        // The rule of an armed host comes behind all others and finds what has no route anyway.
+        let looked_at = |r: &Rule| is_lookup(r) && r.family == route.family && !is_armed_rule(r);
         let change = add(Object::Route((*route).clone()));
         if route.kind != Route::THROW && now.rules.iter().any(looked_at) {
             cuts_v6 |= route.family == Family::V6;
