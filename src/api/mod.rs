@@ -64,10 +64,22 @@ pub struct Status {
     pub emergencies: Vec<EmergencyView>,
     /// What the kernel lacks of the cuts in force, one line an object; empty when they stand.
     pub open_paths: Vec<String>,
+    /// What stands before any cut, so that a cut need not add it.
+    pub armed: ArmingView,
     /// Whether the audit log takes records; without it no cut begins.
     pub audit: AuditHead,
     /// The daemon's version.
     pub daemon_version: String,
+}
+
+/// Whether the host is armed: with the traffic control of a cut standing, the links pause neither when a cut begins nor
+/// when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ArmingView {
+    /// Whether the daemon is configured to keep the host armed (`arm = true`).
+    pub wanted: bool,
+    /// The links on which our traffic control stands now, by name; none where the host is not to be armed.
+    pub links: Vec<String>,
 }
 
 /// One emergency as people and programs see it.

@@ -33,6 +33,7 @@ pub(crate) fn status() -> Status {
         state: HostState::InForce,
         emergencies: vec![emergency()],
         open_paths: Vec::new(),
+        armed: ArmingView::default(),
         audit: audit_head(),
         daemon_version: "0.1.0".to_owned(),
     }
@@ -62,6 +63,10 @@ pub(crate) fn clear() -> Status {
     Status {
         state: HostState::Clear,
         emergencies: Vec::new(),
+        armed: ArmingView {
+            wanted: true,
+            links: vec!["eth0".to_owned(), "eth1".to_owned()],
+        },
         ..status()
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::exit::{Exit, Failure, Situation};
 use super::{Context, render};
 use crate::api::error::chain;
-use crate::drill::{self, DrillError};
+use crate::drill::{self, Arm, DrillError};
 
 /// Where policies are looked for by name.
 const POLICY_DIRECTORY: &str = "/etc/portcullis/policies";
@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// A policy file, or the name of a policy in /etc/portcullis/policies
     #[arg(value_name = "POLICY")]
     policy: String,
+    /// Rehearse on an armed host, as with `arm = true` in portcullis.toml
+    #[arg(long)]
+    arm: bool,
 }
 
 pub(crate) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
@@ -29,7 +32,8 @@ pub(crate) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
             "give a policy file, or a name from /etc/portcullis/policies",
         )
     })?;
-    let report = drill::run(&file, source).map_err(|e| failure(&e))?;
+    let arm = if arguments.arm { Arm::On } else { Arm::Off };
+    let report = drill::run(&file, source, arm).map_err(|e| failure(&e))?;
     let json = serde_json::to_value(&report)
         .map_err(|e| Failure::new(Situation::DrillNotHeld, format!("failed to write the report: {e}"), ""))?;
     context.around.screen.result(&json, || render::drill::report(&report));

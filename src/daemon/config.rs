@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use serde::Deserialize;
 
+use super::controller::Arm;
+
 /// Where the configuration file is looked for.
 pub const CONFIG_FILE: &str = "/etc/portcullis/portcullis.toml";
 /// The state directory where none is named.
@@ -36,6 +38,9 @@ pub struct Flags {
     /// Group that may open the socket; root alone where absent.
     #[arg(long, value_name = "GROUP")]
     pub socket_group: Option<String>,
+    /// Keeps the host armed: what a cut would have to add stands from the start, and changes no packet's way.
+    #[arg(long)]
+    pub arm: bool,
     /// Runs as the guardian of the state directory; the daemon starts it by itself.
     #[arg(long, hide = true)]
     pub guardian: bool,
@@ -53,6 +58,7 @@ struct Written {
     socket: Option<PathBuf>,
     audit_key: Option<PathBuf>,
     socket_group: Option<String>,
+    arm: bool,
 }
 
 /// Everything decided.
@@ -68,6 +74,8 @@ pub struct Config {
     pub audit_key: PathBuf,
     /// Group that may open the socket.
     pub socket_group: Option<String>,
+    /// Whether the host is to be armed.
+    pub arm: Arm,
 }
 
 /// Why the configuration is not valid.
@@ -120,6 +128,7 @@ impl Config {
             state: pick(&flags.state, written.state_directory, STATE_DIRECTORY),
             socket,
             socket_group: flags.socket_group.clone().or(written.socket_group),
+            arm: if flags.arm || written.arm { Arm::On } else { Arm::Off },
         })
     }
 }
@@ -165,6 +174,19 @@ mod tests {
         assert_eq!(config.audit_key, Path::new("/audit.key"));
         assert_eq!(config.policies, Path::new("/etc/portcullis/policies"));
         assert_eq!(config.socket_group, None);
+    }
+
+    #[test]
+    fn a_host_is_armed_only_if_file_or_flag_say_so() {
+        for (text, flags, wanted) in [
+            ("", &[][..], Arm::Off),
+            ("arm = false\n", &[], Arm::Off),
+            ("arm = true\n", &[], Arm::On),
+            ("", &["--arm"], Arm::On),
+            ("arm = false\n", &["--arm"], Arm::On),
+        ] {
+            assert_eq!(with_file(text, flags).unwrap().arm, wanted, "{text:?} {flags:?}");
+        }
     }
 
     #[test]

@@ -84,6 +84,7 @@ fn run(flags: &Flags) -> Result<(), Failure> {
         guard: Guard::Guardian,
         supervisor: Supervisor::of_process(),
         keeping: Keeping::File(config.audit_key.clone()),
+        arm: config.arm,
     };
     let service = Service::start(&config.state, policies, post).map_err(|e| Failure::Broken(Box::new(e)))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::clock::SystemClock;
 use super::command::ControllerHandle;
-use super::controller::{Controller, Open, StartError};
+use super::controller::{Arm, Controller, Open, StartError};
 use super::guardian::{self, Guardian};
 use super::monitor::Monitor;
 use super::policies::Policies;
@@ -48,6 +48,8 @@ pub struct Post {
     pub supervisor: Supervisor,
     /// Where the keys of the audit log's seals are kept.
     pub keeping: Keeping,
+    /// Whether the host is to be armed.
+    pub arm: Arm,
 }
 
 impl Post {
@@ -58,6 +60,7 @@ impl Post {
             guard: Guard::Nobody,
             supervisor: Supervisor::Nobody,
             keeping: Keeping::Memory,
+            arm: Arm::Off,
         }
     }
 }
@@ -118,6 +121,7 @@ impl Service {
             &post.keeping,
             policies,
             guardian,
+            post.arm,
         )
         .map_err(ServiceError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -22,6 +22,7 @@ use std::time::Instant;
 use self::namespace::Scratch;
 use self::rehearsal::Rehearsal;
 use self::report::Report;
+pub use crate::daemon::controller::Arm;
 use crate::daemon::policies::{LoadError, Policies};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::{Kernel, Kinds};
@@ -96,14 +97,16 @@ impl DrillError {
     }
 }
 
-/// Rehearses a policy on a copy of the network of the calling process, which must have one thread only.
+/// Rehearses a policy on a copy of the network of the calling process, which must have one thread only. `arm` says whether
+/// the copy is armed beforehand.
 ///
 /// # Errors
 /// If the rehearsal could not be held; a rehearsal that was held and failed is a [`Report`] that says so.
-pub fn run(file: &Path, source: String) -> Result<Report, DrillError> {
+pub fn run(file: &Path, source: String, arm: Arm) -> Result<Report, DrillError> {
     let begun = Instant::now();
     let policies = Policies::from_source(file, source).map_err(DrillError::Policy)?;
-    let host = Netlink::open()?.snapshot(Kinds::ALL)?;
+    // What an armed host has of ours is the business of the daemon in the copy.
+    let host = planning::without_ours(&Netlink::open()?.snapshot(Kinds::ALL)?, &[]);
     let scratch = Scratch::enter()?;
     let state = tempfile::Builder::new()
         .prefix("portcullis-drill-")
@@ -111,7 +114,7 @@ pub fn run(file: &Path, source: String) -> Result<Report, DrillError> {
         .map_err(DrillError::State)?;
     let copy = copy::build(&host, scratch.proof())?;
     let plan = plan(&policies, &copy.state)?;
-    Rehearsal::start(&copy, policies, &state.path().join("state"))?.run(&plan, begun)
+    Rehearsal::start(&copy, policies, &state.path().join("state"), arm)?.run(&plan, begun)
 }
 
 fn plan(policies: &Policies, state: &crate::model::snapshot::Snapshot) -> Result<crate::model::plan::Plan, DrillError> {

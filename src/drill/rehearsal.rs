@@ -12,6 +12,7 @@ use super::scene::{self, Probe};
 use super::watch::Watcher;
 use crate::api::{DeclareRequest, EmergencyView, HostState, PlanRequest, PlanView, ReceiptView, Status};
 use crate::daemon::command::{Command, ControllerHandle, Peer, Preconditions, Reply};
+use crate::daemon::controller::Arm;
 use crate::daemon::policies::Policies;
 use crate::daemon::service::{Post, Service};
 use crate::kernel::netlink::Netlink;
@@ -21,6 +22,7 @@ use crate::model::cut::Cut;
 use crate::model::object::{Filter, OUR_PROTOCOL};
 use crate::model::plan::Plan;
 use crate::model::snapshot::{Object, Snapshot};
+use crate::planning;
 
 /// How long a healed cut may take to be seen, far above what it takes, so that a loaded machine is no failure.
 const HEAL_PATIENCE: Duration = Duration::from_secs(5);
@@ -40,13 +42,13 @@ pub(super) struct Rehearsal<'a> {
 
 impl<'a> Rehearsal<'a> {
     /// Starts the daemon in the copy.
-    pub(super) fn start(copy: &'a Copy, policies: Policies, state: &Path) -> Result<Self, DrillError> {
+    pub(super) fn start(copy: &'a Copy, policies: Policies, state: &Path, arm: Arm) -> Result<Self, DrillError> {
         let policy = policies
             .iter()
             .next()
             .map(|l| l.policy.name.to_string())
             .unwrap_or_default();
-        let service = Service::start(state, policies, Post::alone())?;
+        let service = Service::start(state, policies, Post { arm, ..Post::alone() })?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(DrillError::Thread)?;
@@ -73,7 +75,7 @@ impl<'a> Rehearsal<'a> {
         let drift = self.tamper(&plan.cut)?;
         let (receipt, cleared) = timed(|| self.revert(&emergency))?;
         let after = scene::ask_all(self.copy, &probes, &mut flows)?;
-        let pauses = if adds_qdiscs(plan) {
+        let pauses = if adds_qdiscs(&view) {
             vec![laid, cleared]
         } else {
             Vec::new()
@@ -187,7 +189,7 @@ fn sabotage(held: &Snapshot, cut: &Cut) -> Option<Change> {
     let rule = held
         .rules
         .iter()
-        .find(|r| r.protocol == OUR_PROTOCOL)
+        .find(|r| r.protocol == OUR_PROTOCOL && !planning::is_armed_rule(r))
         .cloned()
         .map(Object::Rule);
     let filter = held.filters.iter().rfind(|f| is_ours(f)).cloned().map(Object::Filter);
@@ -214,11 +216,9 @@ fn timed<T>(work: impl FnOnce() -> Result<T, DrillError>) -> Result<(T, Span), D
 }
 
 /// Whether the plan puts traffic control on links, and its end takes it off.
-fn adds_qdiscs(plan: &Plan) -> bool {
+fn adds_qdiscs(plan: &PlanView) -> bool {
     let changes = plan.steps.iter().flat_map(|step| &step.changes);
-    changes
-        .into_iter()
-        .any(|change| matches!(change, Change::Add(Object::Qdisc(_))))
+    changes.into_iter().any(|change| change.starts_with("tc qdisc add"))
 }
 
 fn tally(

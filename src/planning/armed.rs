@@ -41,6 +41,18 @@ impl Armed {
         }
     }
 
+    /// The same without what does not stand yet: what the steps there take away is what must not stand.
+    #[must_use]
+    pub fn as_far_as(&self, now: &Snapshot) -> Self {
+        let mut less = self.clone();
+        less.host
+            .links
+            .retain(|l| !is_our_link(l) || now.links.iter().any(is_our_link));
+        less.host.qdiscs.retain(|q| !is_our_qdisc(q) || now.qdiscs.contains(q));
+        less.host.rules.retain(|r| !is_armed_rule(r) || now.rules.contains(r));
+        less
+    }
+
     /// The steps that bring the kernel there; none if it is there.
     ///
     /// # Errors
@@ -103,6 +115,12 @@ pub fn armed_links(now: &Snapshot) -> Vec<InterfaceName> {
 #[must_use]
 pub fn is_armed(now: &Snapshot) -> bool {
     now.links.iter().any(is_our_link) || now.qdiscs.iter().any(is_our_qdisc) || now.rules.iter().any(is_armed_rule)
+}
+
+/// Whether the rule of an armed host stands here, so that no other rule is the first.
+#[must_use]
+pub fn has_armed_rule(now: &Snapshot) -> bool {
+    now.rules.iter().any(is_armed_rule)
 }
 
 /// The links on which gate would put a qdisc for this policy, or its filters into somebody's.

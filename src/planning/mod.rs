@@ -33,10 +33,11 @@ mod tests;
 mod transition;
 mod unmarked;
 
-pub use armed::{Armed, armed, armed_links, is_armed};
+pub use armed::{Armed, armed, armed_links, has_armed_rule, is_armed};
 pub use check::{Unsafe, check};
 pub use coverage::{ALL_TRAFFIC, coverage};
 pub use desired::{Desired, desired};
+pub use ours::is_armed_rule;
 pub use plan::{plan, rules_in_front};
 pub use refusal::Refusal;
 pub use relocate::{KnownBy, relocated};

@@ -1,11 +1,11 @@
 //! Where the host stands, and one emergency.
 
 use super::{Paint, fields, paint, section, word};
-use crate::api::{AuditHead, EmergencyState, EmergencyView, HostState, Status};
+use crate::api::{ArmingView, AuditHead, EmergencyState, EmergencyView, HostState, Status};
 use crate::cli::duration::countdown;
 
 pub(crate) fn status(status: &Status) -> String {
-    let (style, sentence) = headline(status.state);
+    let (style, sentence) = headline(status.state, &status.armed);
     let mut text = format!("{}: {sentence}\n", paint(style, &word(&status.state)));
     text += &section(
         Paint::Alarm,
@@ -20,6 +20,7 @@ pub(crate) fn status(status: &Status) -> String {
     let daemon = fields(
         "",
         [
+            ("armed", armed(&status.armed)),
             ("audit log", audit(&status.audit)),
             ("daemon", status.daemon_version.clone()),
         ],
@@ -73,8 +74,9 @@ pub(crate) fn next_after_declare(view: &EmergencyView) -> String {
     }
 }
 
-fn headline(state: HostState) -> (Paint, &'static str) {
+fn headline(state: HostState, armed: &ArmingView) -> (Paint, &'static str) {
     match state {
+        HostState::Clear if armed.wanted => (Paint::Calm, "no emergency, and nothing of ours in the way of a packet"),
         HostState::Clear => (Paint::Calm, "no emergency, and nothing of ours in the kernel"),
         HostState::Applying => (Paint::Caution, "a cut is being carried out"),
         HostState::InForce => (Paint::Alarm, "the cut stands, read back from the kernel just now"),
@@ -84,6 +86,14 @@ fn headline(state: HostState) -> (Paint, &'static str) {
             Paint::Alarm,
             "a restore left residue; no new emergencies; call a person",
         ),
+    }
+}
+
+fn armed(armed: &ArmingView) -> String {
+    match (armed.wanted, armed.links.is_empty()) {
+        (false, _) => "no".to_owned(),
+        (true, true) => "yes, but no link is; see `portcullis doctor`".to_owned(),
+        (true, false) => format!("yes: {}", armed.links.join(", ")),
     }
 }
 

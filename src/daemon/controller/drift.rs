@@ -16,9 +16,10 @@ use crate::model::snapshot::{Object, Snapshot};
 use crate::planning::{self, KnownBy};
 
 impl Controller {
-    /// Reads the kernel and heals what drifted. Does nothing while no cut is held.
+    /// Reads the kernel and heals what drifted. While no cut is held only an armed host is looked at.
     pub(super) fn compare(&mut self) {
         if self.held().next().is_none() {
+            self.watch_armed();
             return;
         }
         match self.missing() {

@@ -305,8 +305,7 @@ impl Controller {
         }
         let emergency = self.emergencies.remove(at);
         if self.emergencies.is_empty() {
-            self.baseline = None;
-            self.ended.clear();
+            self.let_baseline_go();
         } else if !reading::only_add([&emergency.cut]) {
             self.ended.push(emergency.clone());
         }

@@ -7,6 +7,7 @@
 //!
 //! The one await is for the next input; it is cancel-safe, because nothing is half done at that point.
 
+mod arming;
 mod books;
 mod declaring;
 mod drawing;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use self::arming::Arming;
 use self::books::{Books, Watch};
 use self::drawing::Drawer;
 pub use self::drawing::Open;
@@ -50,6 +52,8 @@ use crate::model::record::{Actor, Draft, EventKind};
 use crate::model::snapshot::Snapshot;
 use crate::store::directory::StateDirectory;
 use crate::store::ratchet::Keeping;
+
+pub use self::arming::Arm;
 
 /// Ended emergencies whose receipts stay at hand; older ones are in the audit log.
 const PAST_MAX: usize = 64;
@@ -84,6 +88,7 @@ pub struct Controller {
     epoch: u64,
     /// None before it serves: then plans are drawn on the spot.
     drawer: Option<Drawer>,
+    arming: Arming,
 }
 
 /// A state in one word or two, for people.
@@ -129,6 +134,7 @@ impl Controller {
         keeping: &Keeping,
         policies: Policies,
         guardian: Option<Guardian>,
+        arm: Arm,
     ) -> Result<Self, StartError> {
         let books = Books::open(directory, keeping, &*clock);
         let mut controller = Self {
@@ -146,6 +152,7 @@ impl Controller {
             guardian,
             epoch: 0,
             drawer: None,
+            arming: Arming::new(arm),
         };
         let last = controller.books.last_run();
         controller.note(Draft {
@@ -153,6 +160,7 @@ impl Controller {
             ..Draft::of_daemon(EventKind::DaemonStarted)
         });
         controller.recover(last)?;
+        controller.keep_armed();
         Ok(controller)
     }
 
@@ -195,6 +203,7 @@ impl Controller {
             self.expire();
             self.keep_guarded();
             self.catch_up();
+            self.keep_armed();
             if self.next_wake() > NO_SEAL_BEFORE_END {
                 let watch = if self.held().next().is_some() {
                     Watch::Held
@@ -205,6 +214,7 @@ impl Controller {
             }
         }
         info!(held = self.held().count(), "stopping");
+        self.disarm_at_stop();
         self.note(Draft {
             details: serde_json::json!({ "held": self.held().count() }),
             ..Draft::of_daemon(EventKind::DaemonStopped)

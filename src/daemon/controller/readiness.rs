@@ -44,6 +44,7 @@ impl Controller {
                     format!("{} links, {} routes read", host.links.len(), host.routes.len()),
                 ));
                 findings.extend(who_puts_back(&host));
+                findings.push(self.arming_finding(&host));
                 findings.extend(policy_findings(policies, draws));
             }
             Err(error) => findings.push(failed(

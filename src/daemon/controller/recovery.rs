@@ -107,8 +107,7 @@ impl Controller {
             self.enforce_taken_up();
         }
         if self.emergencies.is_empty() {
-            self.baseline = None;
-            self.ended.clear();
+            self.let_baseline_go();
             if let Err(error) = self.books.save(&[]) {
                 warn!(error = chain(&error), "the journal could not be removed, going on");
             }
@@ -220,11 +219,12 @@ impl Controller {
         }
     }
 
-    /// Removes everything that carries our marks: nothing of ours may stand without an emergency.
+    /// Removes everything that carries our marks and is not to be armed: nothing else of ours may stand without an
+    /// emergency.
     fn sweep(&mut self, why: &str) -> Result<(), StartError> {
         let now = self.kernel.snapshot(Kinds::ALL)?;
-        let steps = match planning::desired(&planning::without_ours(&now, &[]), &[]) {
-            Ok(desired) => planning::steps(&now, &desired),
+        let steps = match self.idle_goal(&now).as_far_as(&now).steps(&now) {
+            Ok(steps) => steps,
             Err(refusal) => {
                 warn!(%refusal, "nothing can be swept");
                 return Ok(());

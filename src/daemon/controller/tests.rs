@@ -1,5 +1,6 @@
 //! The controller over a kernel in memory, a clock that is set by hand, and a disk that fails on demand.
 
+mod arming;
 mod deadlines;
 mod decisions;
 mod disk;
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::sync::oneshot;
 
-use super::Controller;
+use super::{Arm, Controller};
 use crate::api::error::{ApiError, Code};
 use crate::api::{AuditQuery, DeclareRequest, EmergencyView, PlanRequest, PlanView, ReceiptView, Status};
 use crate::daemon::clock::Clock;
@@ -165,6 +166,7 @@ pub(super) struct Bench {
     pub(super) kernel: ModelKernel,
     pub(super) clock: ManualClock,
     pub(super) baseline: Snapshot,
+    pub(super) arm: Arm,
     directory: tempfile::TempDir,
     running: Option<Controller>,
 }
@@ -188,6 +190,7 @@ impl Bench {
             kernel: ModelKernel::new(baseline.clone()),
             clock: ManualClock::new(),
             baseline,
+            arm: Arm::Off,
             directory: memory(),
             running: None,
         }
@@ -214,6 +217,7 @@ impl Bench {
             &Keeping::Memory,
             policies(),
             None,
+            self.arm,
         )
         .unwrap()
     }
@@ -294,6 +298,7 @@ impl Bench {
     pub(super) fn pass(&mut self, ms: u64) {
         self.clock.pass(ms);
         self.controller().expire();
+        self.controller().keep_armed();
     }
 
     /// Nothing is held, nothing of ours is left anywhere, and a new cut could begin and end.
@@ -334,6 +339,7 @@ pub(super) fn ask<T>(controller: &mut Controller, command: impl FnOnce(Reply<T>)
         command: command(reply),
     });
     controller.catch_up();
+    controller.keep_armed();
     let Ok(answer) = answer.try_recv() else {
         panic!("the controller answers before it returns");
     };

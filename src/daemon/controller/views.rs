@@ -117,11 +117,13 @@ impl Controller {
     pub(super) fn status(&mut self) -> Result<Status, ApiError> {
         let mut open_paths = Vec::new();
         let mut host = HostState::Clear;
+        let mut seen = None;
         if self.held().next().is_some() {
             match self.missing() {
                 Ok((now, steps)) => {
                     open_paths = changes(&steps, &now);
                     open_paths.extend(self.bypasses(&now));
+                    seen = Some(now);
                 }
                 Err(why) => open_paths.push(format!("the kernel cannot be compared: {why}")),
             }
@@ -139,6 +141,7 @@ impl Controller {
             state: host,
             emergencies: self.emergency_list(),
             open_paths,
+            armed: self.armed_view(seen.as_ref()),
             audit: self.books.head(),
             daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
         })

@@ -39,7 +39,7 @@ fn arming_and_disarming_leave_exactly_the_state_before_at_every_point() {
         assert!(all.len() > 3, "{all:?}");
         let mut state = before.clone();
         for change in &all {
-            apply(&mut state, change).unwrap();
+            assert!(apply(&mut state, change).is_ok());
             let mut on = state.clone();
             let rest = armed(&on, &policies).steps(&on).unwrap();
             carry_out(&mut on, &rest);

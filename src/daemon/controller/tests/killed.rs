@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs::File, io};
 
-use super::{Bench, DEFAULT_MS, METHODS, Snapshot, Unsynced, ask, declare};
+use super::arming::armed_state;
+use super::{Arm, Bench, DEFAULT_MS, METHODS, Snapshot, Unsynced, ask, declare};
 use crate::daemon::command::Command;
 use crate::kernel::sim::ModelKernel;
 use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
@@ -200,4 +201,59 @@ fn a_process_that_is_killed_while_it_recovers_leaves_what_the_next_one_ends_well
             }
         }
     }
+}
+
+#[test]
+fn on_a_host_that_is_armed_a_process_that_is_killed_at_any_call_leaves_what_a_restart_arms_exactly() {
+    let armed = armed_state().to_string();
+    let mut points = 0;
+    loop {
+        let mut bench = Bench::idle();
+        bench.arm = Arm::On;
+        let was = killed(&bench, &Life::until(points + 1), live("isolate"));
+        let context = format!("killed at call {}", points + 1);
+        bench.restart();
+        bench.pass(DEFAULT_MS);
+        assert_eq!(bench.kernel.state().to_string(), armed, "{context}");
+        bench.controller().disarm_at_stop();
+        assert_eq!(
+            bench.kernel.state().to_string(),
+            bench.baseline.to_string(),
+            "{context}"
+        );
+        if !was {
+            break;
+        }
+        points += 1;
+    }
+    assert!(points >= 60, "only {points} points");
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_disarms_leaves_what_the_next_end_disarms() {
+    let mut points = 0;
+    loop {
+        let mut bench = Bench::idle();
+        bench.arm = Arm::On;
+        bench.restart();
+        bench.kill();
+        let was = killed(&bench, &Life::until(points + 1), super::Controller::disarm_at_stop);
+        for next in [Arm::Off, Arm::On] {
+            bench.arm = next;
+            bench.restart();
+            bench.controller().disarm_at_stop();
+            let state = bench.kernel.state().to_string();
+            assert_eq!(
+                state,
+                bench.baseline.to_string(),
+                "killed at call {}, {next:?}",
+                points + 1
+            );
+        }
+        if !was {
+            break;
+        }
+        points += 1;
+    }
+    assert!(points >= 6, "only {points} points");
 }

@@ -16,13 +16,13 @@ use crate::model::change::{Change, Outcome};
 use crate::model::snapshot::Snapshot;
 
 /// A controller on its own thread, as the service runs it.
-struct Served {
-    handle: ControllerHandle,
-    stop: watch::Sender<bool>,
-    thread: std::thread::JoinHandle<()>,
+pub(super) struct Served {
+    pub(super) handle: ControllerHandle,
+    pub(super) stop: watch::Sender<bool>,
+    pub(super) thread: std::thread::JoinHandle<()>,
 }
 
-fn serve(controller: Controller, bell: Arc<Notify>) -> Served {
+pub(super) fn serve(controller: Controller, bell: Arc<Notify>) -> Served {
     serve_drawing(controller, bell, || -> ModelKernel {
         panic!("nothing is planned here")
     })
