@@ -25,12 +25,25 @@ pub struct Daemon<'n> {
     // Killed before its disk goes.
     _kid: Kid,
     disk: TempDir,
+    /// Whether the daemon keeps the host armed.
+    pub armed: bool,
 }
 
 impl<'n> Daemon<'n> {
     /// Starts the daemon in a namespace with these policies, given by name and text, and waits until it serves.
     #[track_caller]
     pub fn start(namespace: &'n Namespace, policies: &[(&str, String)]) -> Self {
+        Self::start_with(namespace, policies, &[])
+    }
+
+    /// The same on a host that the daemon arms.
+    #[track_caller]
+    pub fn start_armed(namespace: &'n Namespace, policies: &[(&str, String)]) -> Self {
+        Self::start_with(namespace, policies, &["--arm"])
+    }
+
+    #[track_caller]
+    fn start_with(namespace: &'n Namespace, policies: &[(&str, String)], flags: &[&str]) -> Self {
         let disk = tempfile::tempdir().unwrap();
         let directory = disk.path().join("policies");
         std::fs::create_dir(&directory).unwrap();
@@ -43,12 +56,13 @@ impl<'n> Daemon<'n> {
             for (flag, path) in [("--policies", "policies"), ("--state", "state"), ("--socket", "socket")] {
                 command.arg(flag).arg(disk.path().join(path));
             }
-            command.stderr(log);
+            command.args(flags).stderr(log);
         });
         let mut daemon = Self {
             namespace,
             _kid: kid,
             disk,
+            armed: !flags.is_empty(),
         };
         daemon.wait_until_it_serves();
         daemon

@@ -122,7 +122,12 @@ impl<'t> Cut<'t> {
         self.lifelines.wait_for_more(20);
         // The kernel sends nothing over a link for some milliseconds while a qdisc comes or goes (`qdisc_graft()`).
         let steps = self.plan.steps.iter().flat_map(|step| &step.changes);
-        let grafts = steps.into_iter().any(|change| change.starts_with("tc qdisc add"));
+        let grafts = steps.into_iter().any(|change| change.starts_with("tc qdisc"));
+        assert!(
+            !(grafts && self.daemon.armed),
+            "a qdisc comes or goes on an armed host: {:#?}",
+            self.plan.steps
+        );
         let but_for = if grafts {
             vec![self.laid_out, cleared]
         } else {

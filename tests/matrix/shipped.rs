@@ -1,4 +1,5 @@
-//! The shipped policies, changed only where their comments tell the operator to.
+//! The shipped policies, changed only where their comments tell the operator to, on hosts that are armed: not one probe of
+//! a lifeline is lost, also while the cut is laid out and cleared away. [`crate::methods`] cuts hosts that are not armed.
 
 use portcullis::model::object::Family;
 
@@ -64,7 +65,7 @@ fn management(net: &Topology) -> [Line<'_>; 3] {
 fn isolate_host_leaves_only_the_management_ssh() {
     world::inside("shipped::isolate_host_leaves_only_the_management_ssh", |world| {
         let net = gateway(world);
-        let daemon = Daemon::start(net.at(), &[("isolate-host", shipped!("isolate-host").to_owned())]);
+        let daemon = Daemon::start_armed(net.at(), &[("isolate-host", shipped!("isolate-host").to_owned())]);
         let matrix = Matrix::open(&net);
         matrix.control();
         let cut = Cut::declare(&net, &daemon, "isolate-host", &management(&net));
@@ -83,7 +84,7 @@ fn stop_exfiltration_lets_nothing_out_but_the_answers_of_ssh() {
         |world| {
             let net = gateway(world);
             let text = shipped!("stop-exfiltration").to_owned();
-            let daemon = Daemon::start(net.at(), &[("stop-exfiltration", text)]);
+            let daemon = Daemon::start_armed(net.at(), &[("stop-exfiltration", text)]);
             let matrix = Matrix::open(&net);
             matrix.control();
             let cut = Cut::declare(&net, &daemon, "stop-exfiltration", &management(&net));
@@ -102,7 +103,7 @@ fn sever_uplink_leaves_the_inside_and_the_management_from_outside() {
         "shipped::sever_uplink_leaves_the_inside_and_the_management_from_outside",
         |world| {
             let net = gateway(world);
-            let daemon = Daemon::start(net.at(), &[("sever-uplink", with_management(&net))]);
+            let daemon = Daemon::start_armed(net.at(), &[("sever-uplink", with_management(&net))]);
             let matrix = Matrix::open(&net);
             matrix.control();
             let inside = net.inside.as_ref().unwrap();
@@ -148,7 +149,7 @@ fn island_ot_stops_what_goes_between_the_zones_and_leaves_the_historian() {
             let [office, plant] = &net.zones[..] else {
                 unreachable!()
             };
-            let daemon = Daemon::start(net.at(), &[("island-ot", with_historian(office, plant))]);
+            let daemon = Daemon::start_armed(net.at(), &[("island-ot", with_historian(office, plant))]);
             let matrix = Matrix::open(&net);
             matrix.control();
             let historian = Line {
@@ -195,7 +196,7 @@ fn null_route_stops_what_is_sent_to_the_prefixes() {
             "[\"203.0.113.0/24\", \"2001:db8:bad::/48\"]",
             wanted,
         );
-        let daemon = Daemon::start(net.at(), &[("null-route", text)]);
+        let daemon = Daemon::start_armed(net.at(), &[("null-route", text)]);
         let matrix = Matrix::open(&net);
         matrix.control();
         let lines = [
@@ -218,7 +219,7 @@ fn pull_the_plug_takes_the_uplink_down_and_brings_it_back() {
         "shipped::pull_the_plug_takes_the_uplink_down_and_brings_it_back",
         |world| {
             let net = gateway(world);
-            let daemon = Daemon::start(net.at(), &[("pull-the-plug", shipped!("pull-the-plug").to_owned())]);
+            let daemon = Daemon::start_armed(net.at(), &[("pull-the-plug", shipped!("pull-the-plug").to_owned())]);
             let matrix = Matrix::open(&net);
             matrix.control();
             let lines = [
@@ -230,6 +231,32 @@ fn pull_the_plug_takes_the_uplink_down_and_brings_it_back() {
             cut.keeps_its_promise(&matrix);
             cut.revert().but_for_what_was_named();
             matrix.control();
+        },
+    );
+}
+
+#[test]
+fn isolate_host_and_sever_uplink_hold_on_a_host_that_is_not_armed() {
+    world::inside(
+        "shipped::isolate_host_and_sever_uplink_hold_on_a_host_that_is_not_armed",
+        |world| {
+            let net = gateway(world);
+            let policies = [
+                ("isolate-host", shipped!("isolate-host").to_owned()),
+                ("sever-uplink", with_management(&net)),
+            ];
+            let daemon = Daemon::start(net.at(), &policies);
+            let matrix = Matrix::open(&net);
+            matrix.control();
+            for (policy, lines) in [
+                ("isolate-host", &management(&net)[..]),
+                ("sever-uplink", &[ssh(&net.world_host, &net.subject)]),
+            ] {
+                let cut = Cut::declare(&net, &daemon, policy, lines);
+                cut.keeps_its_promise(&matrix);
+                cut.revert().exactly();
+                matrix.control();
+            }
         },
     );
 }

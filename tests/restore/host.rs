@@ -81,6 +81,12 @@ impl Host {
     /// Starts the daemon and waits until it serves.
     #[track_caller]
     pub fn start(at: &Namespace, policies: &[(&str, String)]) -> Self {
+        Self::start_with(at, policies, &[])
+    }
+
+    /// The same with further flags. A directory that an earlier one left is taken up.
+    #[track_caller]
+    pub fn start_with(at: &Namespace, policies: &[(&str, String)], flags: &[&str]) -> Self {
         let directory = PathBuf::from("/run").join(format!("portcullis-{}", at.name()));
         fs::create_dir_all(directory.join("policies")).unwrap();
         for (name, policy) in policies {
@@ -92,7 +98,7 @@ impl Host {
             command.arg("--policies").arg(path("policies"));
             command.arg("--state").arg(path("state"));
             command.arg("--socket").arg(path("socket"));
-            command.stdout(Stdio::null()).stderr(log);
+            command.args(flags).stdout(Stdio::null()).stderr(log);
         });
         let mut host = Self { kid, directory };
         host.wait_until_served();
@@ -106,6 +112,22 @@ impl Host {
             assert_eq!(ended, None, "the daemon ended:\n{}", self.log());
             self.directory.join("socket").exists() && self.run(&["status"]).code == 0
         });
+    }
+
+    /// Stops the daemon in order and waits for its end.
+    #[track_caller]
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    /// Kills the daemon, and leaves its directory for the next one.
+    #[track_caller]
+    pub fn kill(mut self) {
+        self.kid.signal(Signal::SIGKILL);
+        self.kid.wait(Duration::from_secs(20));
+        // The end is no orderly one, so there is nothing to wait for in it.
+        fs::remove_file(self.directory.join("socket")).unwrap();
+        std::mem::forget(self);
     }
 
     /// What the daemon wrote to its log.

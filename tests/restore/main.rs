@@ -11,6 +11,7 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod armed;
 mod flood;
 mod foreign;
 mod host;
