@@ -758,7 +758,7 @@ _portcullis() {
             return 0
             ;;
         portcullis__subcmd__drill)
-            opts="-o -h --output --socket --color --no-input --yes --timeout --help"
+            opts="-o -h --arm --output --socket --color --no-input --yes --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

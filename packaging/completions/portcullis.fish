@@ -303,6 +303,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l color -d
 always\t'Always'
 never\t'Never'"
 complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l timeout -d 'The longest wait for an answer of the daemon' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l arm -d 'Rehearse on an armed host, as with `arm = true` in portcullis.toml'
 complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l no-input -d 'Never ask; a missing confirmation is an error'
 complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l yes -d 'Declare without being asked for the policy\'s name'
 complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -s h -l help -d 'Print help (see more with \'--help\')'
