@@ -5,19 +5,21 @@
 //! touches the kernel while an emergency is not over: what stood then is part of the baseline. Without its record nothing
 //! is armed; disarming waits for none.
 
+mod advice;
+
 use std::time::Instant;
 
 use serde_json::json;
 use tracing::{info, warn};
 
 use super::{Controller, reading};
+use crate::api::ArmingView;
 use crate::api::error::chain;
-use crate::api::{ArmingView, AuditQuery, Finding, Grade};
 use crate::daemon::executor;
 use crate::kernel::Kinds;
 use crate::model::change::Change;
 use crate::model::names::InterfaceName;
-use crate::model::object::{Family, Qdisc};
+use crate::model::object::Qdisc;
 use crate::model::plan::Step;
 use crate::model::record::{Draft, EventKind};
 use crate::model::snapshot::{Object, Snapshot};
@@ -26,14 +28,8 @@ use crate::planning::{self, Armed};
 /// A host that is to be armed is looked at this often where no event says so: a default route may have moved.
 const LOOK_EVERY_MS: u64 = 60 * 1000;
 
-/// How long a link sends nothing when a qdisc comes or goes: measured on Linux 6.18, for each link.
-const PAUSE_MS: u32 = 5;
-/// What the first IPv4 rule of a host may take before arming is recommended.
-const DEAR_US: u64 = 2_000;
-/// What it takes for each IPv4 route: 6.5 ms at 100,000, measured on Linux 6.18.
-const NS_EACH_ROUTE: u64 = 65;
-/// Records that are searched for a figure.
-const FIGURES_MAX: usize = 32;
+/// Links, and lines of what failed, in one record; their number stands beside them.
+const LISTED_MAX: usize = 1_000;
 
 /// Whether this host is to be armed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,12 +154,11 @@ impl Controller {
             return;
         }
         let links: Vec<&InterfaceName> = goal.links.values().collect();
-        let changes = super::views::changes(&steps, &goal.host);
         let laying = json!({
-            "links": links,
-            "count": changes.len(),
-            "changes": changes,
-            "left_out": goal.left_out,
+            "links": some(&links),
+            "count": links.len(),
+            "changes": steps.iter().map(|s| s.changes.len()).sum::<usize>(),
+            "left_out": some(&goal.left_out),
         });
         let draft = Draft {
             details: laying,
@@ -186,7 +181,11 @@ impl Controller {
         );
         if first_rule_us.is_some() || !failures.is_empty() || !missing.is_empty() {
             self.note(Draft {
-                details: json!({ "first_rule_us": first_rule_us, "failures": failures, "missing": missing }),
+                details: json!({
+                    "first_rule_us": first_rule_us,
+                    "failures": some(&failures),
+                    "missing": some(&missing),
+                }),
                 ..Draft::of_daemon(EventKind::Armed)
             });
         }
@@ -199,7 +198,6 @@ impl Controller {
             return;
         }
         let links = planning::armed_links(now);
-        let removed = super::views::changes(&steps, now);
         let (failures, _) = self.lay(&steps);
         let (_, missing) = self.missing_of(&goal);
         info!(
@@ -212,11 +210,11 @@ impl Controller {
         self.note(Draft {
             details: json!({
                 "why": why,
-                "links": links,
-                "count": removed.len(),
-                "changes": removed,
-                "failures": failures,
-                "left": missing,
+                "links": some(&links),
+                "count": links.len(),
+                "changes": steps.iter().map(|s| s.changes.len()).sum::<usize>(),
+                "failures": some(&failures),
+                "left": some(&missing),
             }),
             ..Draft::of_daemon(EventKind::Disarmed)
         });
@@ -251,6 +249,7 @@ impl Controller {
         }
     }
 
+    /// The steps to a goal; planning without a cut refuses nothing.
     fn steps_to(&self, goal: &Armed, now: &Snapshot) -> Vec<Step> {
         goal.steps(now).unwrap_or_else(|refusal| {
             warn!(%refusal, "nothing can be armed or disarmed");
@@ -283,94 +282,11 @@ impl Controller {
             links,
         }
     }
-
-    /// For `doctor`: whether the host is armed as it is to be, or would gain by it.
-    pub(super) fn arming_finding(&self, host: &Snapshot) -> Finding {
-        let goal = planning::armed(host, self.policies.iter().map(|l| &l.policy));
-        match self.arming.wanted {
-            Arm::On if !self.emergencies.is_empty() => finding(
-                Grade::Good,
-                "an emergency is not over: nothing is armed before its end",
-                "",
-            ),
-            Arm::On => self.armed_finding(host, &goal),
-            Arm::Off => self.recommendation(host, &goal),
-        }
-    }
-
-    fn armed_finding(&self, host: &Snapshot, goal: &Armed) -> Finding {
-        let mut lacking = super::views::changes(&self.steps_to(goal, host), host);
-        lacking.extend(goal.left_out.iter().cloned());
-        if !lacking.is_empty() {
-            let seen = format!("not whole, missing: {}", lacking.join("; "));
-            let hint = "it is tried again when links change, and within a minute; `portcullis audit show --kind armed`";
-            return finding(Grade::Warning, &seen, hint);
-        }
-        let price = match self.last_figure(EventKind::Armed, "first_rule_us") {
-            Some(us) => format!("; the first IPv4 rule took {us} us, paid beforehand"),
-            None => String::new(),
-        };
-        let links = goal.links.len();
-        finding(
-            Grade::Good,
-            &format!("{links} links, none of which a cut stops while it is laid out{price}"),
-            "",
-        )
-    }
-
-    /// A first rule is not laid to measure it: what is known of this host is what was recorded.
-    fn recommendation(&self, host: &Snapshot, goal: &Armed) -> Finding {
-        let mut reasons = Vec::new();
-        let up = |index: &&u32| host.link(**index).is_some_and(|l| l.up);
-        let links = goal.links.keys().filter(up).count();
-        if links > 0 {
-            reasons.push(format!(
-                "{links} links that policies gate are up: each sends nothing for about {PAUSE_MS} ms when a cut begins and \
-                 when it ends, lifelines included"
-            ));
-        }
-        reasons.extend(self.price_of_a_first_rule(host));
-        if reasons.is_empty() {
-            return finding(Grade::Good, "not armed, and nothing here would gain by it", "");
-        }
-        let hint = "`arm = true` in portcullis.toml, see portcullis.toml(5)";
-        finding(Grade::Warning, &format!("not armed: {}", reasons.join("; ")), hint)
-    }
-
-    /// Where the first IPv4 rule costs more than [`DEAR_US`]: measured on this host, or else estimated.
-    fn price_of_a_first_rule(&self, host: &Snapshot) -> Option<String> {
-        if let Some(us) = self.last_figure(EventKind::Armed, "first_rule_us") {
-            return (us > DEAR_US).then(|| format!("the first IPv4 rule took {us} us when this host was last armed"));
-        }
-        let routes = host.routes.iter().filter(|r| r.family == Family::V4).count();
-        let us = u64::try_from(routes).unwrap_or(u64::MAX).saturating_mul(NS_EACH_ROUTE) / 1000;
-        let cut = self.last_figure(EventKind::InForce, "cut_us");
-        let cut = cut.map_or_else(String::new, |us| format!("; the last cut took {us} us in all"));
-        (us > DEAR_US)
-            .then(|| format!("by {routes} IPv4 routes, the first IPv4 rule is estimated to take {us} us{cut}"))
-    }
-
-    /// The newest figure of this name in the records of a kind.
-    fn last_figure(&self, kind: EventKind, name: &str) -> Option<u64> {
-        let query = AuditQuery {
-            kind: Some(kind.word().to_owned()),
-            limit: Some(FIGURES_MAX),
-            ..AuditQuery::default()
-        };
-        let page = self.books.page(&query);
-        let page = page.inspect_err(|error| warn!(error = error.detail, "no figure could be read from the audit log"));
-        let records = page.map(|page| page.records).unwrap_or_default();
-        records.iter().rev().find_map(|record| record["details"][name].as_u64())
-    }
 }
 
-fn finding(grade: Grade, seen: &str, hint: &str) -> Finding {
-    Finding {
-        check: "armed".to_owned(),
-        grade,
-        seen: seen.to_owned(),
-        hint: hint.to_owned(),
-    }
+/// As much of a list as belongs in a record.
+fn some<T>(list: &[T]) -> &[T] {
+    &list[..list.len().min(LISTED_MAX)]
 }
 
 fn adds_a_rule(step: &Step) -> bool {
