@@ -167,15 +167,42 @@ fn undo_by_hand() -> &'static str {
 #[test]
 fn the_way_by_hand_needs_none_of_our_code() {
     world::inside("guardian::the_way_by_hand_needs_none_of_our_code", |world| {
-        let (host, home) = (host(world, 0), home());
-        let daemon = home.start(&host);
-        let before = state(&host);
-        daemon.declare("additive", 60 * SHORT_MS);
-        assert_ne!(state(&host), before, "the cut stands");
-        kill_both(daemon, &home);
-        let shell = || Command::new("bash").arg("-c").arg(undo_by_hand()).output();
-        let done = host.run(|_| shell()).unwrap().unwrap();
-        assert_same(&before, &state(&host));
-        assert_eq!(String::from_utf8_lossy(&done.stderr), "");
+        for (number, configuration) in ["", "arm = true\n"].into_iter().enumerate() {
+            let (host, home) = (host(world, number), home());
+            home.configure(configuration);
+            let before = state(&host);
+            let daemon = home.start(&host);
+            daemon.declare("additive", 60 * SHORT_MS);
+            assert_ne!(state(&host), before, "the cut stands");
+            kill_both(daemon, &home);
+            let shell = || Command::new("bash").arg("-c").arg(undo_by_hand()).output();
+            let done = host.run(|_| shell()).unwrap().unwrap();
+            assert_same(&before, &state(&host));
+            assert_eq!(String::from_utf8_lossy(&done.stderr), "");
+        }
     });
+}
+
+#[test]
+fn a_guardian_that_ends_the_cut_of_an_armed_host_leaves_nothing_standing() {
+    world::inside(
+        "guardian::a_guardian_that_ends_the_cut_of_an_armed_host_leaves_nothing_standing",
+        |world| {
+            let (host, home) = (host(world, 0), home());
+            home.configure("arm = true\n");
+            let before = state(&host);
+            let daemon = home.start(&host);
+            // A MAC address of our ifb is another each time.
+            let standing = |state: &str| state.contains("clsact") && state.contains("40000:");
+            assert!(standing(&state(&host)) && !standing(&before));
+            daemon.declare("additive", SHORT_MS);
+            daemon.kill();
+            let end = Duration::from_millis(SHORT_MS) + GRACE;
+            wait_until("the cut ends", end, || state(&host) == before);
+            wait_until("the guardian ends", PATIENT, || guardians(&home).is_empty());
+            let daemon = home.start(&host);
+            assert!(standing(&state(&host)), "armed again");
+            drop(daemon);
+        },
+    );
 }

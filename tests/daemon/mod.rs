@@ -74,6 +74,15 @@ impl Home {
         self.path().join("s.sock")
     }
 
+    /// Writes the configuration file that daemons are started with from then on.
+    pub fn configure(&self, text: &str) {
+        fs::write(self.config(), text).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path().join("portcullis.toml")
+    }
+
     pub fn audit(&self) -> PathBuf {
         self.state().join("audit.jsonl")
     }
@@ -102,6 +111,9 @@ impl Home {
                 .env("PORTCULLIS_LOG", "info")
                 .stdout(Stdio::null())
                 .stderr(log);
+            if self.config().exists() {
+                command.arg("--config").arg(self.config());
+            }
         });
         Daemon {
             kid,
