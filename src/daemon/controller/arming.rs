@@ -15,7 +15,6 @@ use tracing::{info, warn};
 use super::{Controller, reading};
 use crate::api::ArmingView;
 use crate::api::error::chain;
-use crate::daemon::executor;
 use crate::kernel::Kinds;
 use crate::model::change::Change;
 use crate::model::names::InterfaceName;
@@ -226,7 +225,7 @@ impl Controller {
         let mut first_rule_us = None;
         for step in steps {
             let begun = Instant::now();
-            let failed = executor::run_all(&mut *self.kernel, std::slice::from_ref(step));
+            let failed = self.run_whatever_fails(std::slice::from_ref(step));
             if failed.is_empty() && adds_a_rule(step) {
                 first_rule_us = u64::try_from(begun.elapsed().as_micros()).ok();
             }
