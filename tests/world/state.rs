@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 
 use portcullis::drill::namespace::Namespace;
 
-use super::run;
+use super::{run, try_run};
 
 /// All that a restore has to bring back, as text, with counters, timers and remaining lifetimes left out.
 pub fn state(namespace: &Namespace) -> String {
     let mut text = String::new();
     for (program, args) in COMMANDS {
         let args: Vec<&str> = args.split(' ').collect();
-        text += &section(namespace, program, &args);
+        text += &section(&args, program, &run(namespace, program, &args));
     }
     for args in filters(&run(namespace, "tc", &["qdisc", "show"])) {
         let args: Vec<&str> = args.split(' ').collect();
-        text += &section(namespace, "tc", &args);
+        // Somebody who waits for a change looks while it happens, and finds neither qdisc nor block any more.
+        let shown = try_run(namespace, "tc", &args, "").unwrap_or_else(|why| why + "\n");
+        text += &section(&args, "tc", &shown);
     }
     text
 }
@@ -62,9 +64,15 @@ const COMMANDS: [(&str, &str); 12] = [
     ("tc", "-d qdisc show"),
 ];
 
-fn section(namespace: &Namespace, program: &str, args: &[&str]) -> String {
-    let shown = run(namespace, program, args);
-    format!("# {program} {}\n{}", args.join(" "), without_clocks(&shown))
+fn section(args: &[&str], program: &str, shown: &str) -> String {
+    let shown = without_clocks(shown);
+    let mut lines: Vec<&str> = shown.lines().collect();
+    if args.contains(&"neigh") {
+        // Neighbours stand in a hash table, which the kernel builds anew when it grows.
+        lines.sort_unstable();
+    }
+    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    format!("# {program} {}\n{lines}", args.join(" "))
 }
 
 /// The commands that show all filters of what `tc qdisc show` names: of each shared block once, and of both sides of
@@ -155,4 +163,11 @@ fn filters_of_every_block_and_clsact_are_shown() {
             "-d filter show dev m0 ingress"
         ]
     );
+}
+
+#[test]
+fn neighbours_have_no_order_and_rules_do() {
+    let of = |what: &str, text: &str| section(&[what, "show"], "ip", text);
+    assert_eq!(of("neigh", "b\na\n"), of("neigh", "a\nb\n"));
+    assert_ne!(of("rule", "b\na\n"), of("rule", "a\nb\n"));
 }
