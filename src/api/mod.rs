@@ -64,6 +64,8 @@ pub struct Status {
     pub emergencies: Vec<EmergencyView>,
     /// What the kernel lacks of the cuts in force, one line an object; empty when they stand.
     pub open_paths: Vec<String>,
+    /// The lifelines for which the kernel knows no way any more, one line each.
+    pub lifelines_lost: Vec<String>,
     /// What stands before any cut, so that a cut need not add it.
     pub armed: ArmingView,
     /// Whether the audit log takes records; without it no cut begins.

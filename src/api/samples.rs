@@ -33,6 +33,7 @@ pub(crate) fn status() -> Status {
         state: HostState::InForce,
         emergencies: vec![emergency()],
         open_paths: Vec::new(),
+        lifelines_lost: Vec::new(),
         armed: ArmingView::default(),
         audit: audit_head(),
         daemon_version: "0.1.0".to_owned(),
@@ -50,6 +51,7 @@ pub(crate) fn degraded() -> Status {
         state: HostState::Degraded,
         emergencies: vec![holed],
         open_paths: vec!["filter ingress block 1 pref 65535 drop".to_owned()],
+        lifelines_lost: vec!["console of 0190f3c2-7d5b-7c6e-8a51-0242ac120002".to_owned()],
         audit: AuditHead {
             healthy: false,
             fault: Some("no space left on device".to_owned()),

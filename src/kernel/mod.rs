@@ -13,6 +13,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::change::{Change, Outcome};
+use crate::model::lookup::{Query, Way};
 use crate::model::snapshot::Snapshot;
 
 mod describe;
@@ -37,6 +38,12 @@ pub trait Kernel: Send {
     /// # Errors
     /// The outer error is one of the transport: then nothing is known, and the caller reads back.
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError>;
+
+    /// Asks where a packet would go. Filters are not asked.
+    ///
+    /// # Errors
+    /// If there is no answer, or it cannot be understood.
+    fn way(&mut self, query: &Query) -> Result<Way, KernelError>;
 
     /// Subscribes to what changes from now on.
     ///

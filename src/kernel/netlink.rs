@@ -15,6 +15,7 @@ use super::watch::{Drained, Events};
 use super::wire::{self, Batch, Refusal};
 use super::{ChangeError, Kernel, KernelError, Kinds, Watch, sysctl};
 use crate::model::change::{Change, Outcome};
+use crate::model::lookup::{Query, Way};
 use crate::model::object::{Address, Attach, Family, Filter, Link, Neighbour, Nexthop, Qdisc, Route, Rule, Sysctl};
 use crate::model::snapshot::{Object, Snapshot};
 
@@ -297,6 +298,20 @@ impl Kernel for Netlink {
                 })
         };
         Ok(changes.iter().zip(results).map(worded).collect())
+    }
+
+    fn way(&mut self, query: &Query) -> Result<Way, KernelError> {
+        let mut way = None;
+        let ask = |batch: &mut Batch| wire::lookup::ask(batch, query);
+        let take = |payload: &[u8]| {
+            way = Some(wire::lookup::decode(payload)?);
+            Ok(())
+        };
+        match self.requests.ask("the way of a packet", wire::route::NEW, ask, take)? {
+            Ok(()) => Ok(way.unwrap_or(Way::Nowhere)),
+            // No route, a rule or route that refuses, an address that may not come in over that link.
+            Err(_) => Ok(Way::Nowhere),
+        }
     }
 
     fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError> {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use super::{ChangeError, Kernel, KernelError, Kinds, Seen, Watch};
 use crate::model::change::{Change, Outcome};
 use crate::model::effect;
+use crate::model::lookup::{Query, Way};
 use crate::model::snapshot::Snapshot;
 use crate::model::text::LinkNames;
 
@@ -272,6 +273,10 @@ impl Kernel for ModelKernel {
         let answers = self.world().send(changes);
         self.0.changed.notify_all();
         answers
+    }
+
+    fn way(&mut self, query: &Query) -> Result<Way, KernelError> {
+        Ok(effect::way(&self.world().state, query))
     }
 
     fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError> {

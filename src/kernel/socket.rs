@@ -210,6 +210,47 @@ impl Transport {
         Ok(())
     }
 
+    /// Asks one question; `take` gets the answer's payload, if there is one. What the kernel says at the end.
+    ///
+    /// # Errors
+    /// If the end is missing, or an answer cannot be understood.
+    pub fn ask(
+        &mut self,
+        what: &'static str,
+        expected: u16,
+        ask: impl Fn(&mut Batch) -> Result<(), Refusal>,
+        mut take: impl FnMut(&[u8]) -> Result<(), Broken>,
+    ) -> Result<Answer, KernelError> {
+        self.settle()?;
+        let mut batch = Batch::default();
+        ask(&mut batch).map_err(|Refusal(why)| undecodable(what)(Broken(why.to_owned())))?;
+        let sequence = self.sequence;
+        batch.number(sequence);
+        self.sequence = sequence.wrapping_add(1);
+        self.unsettled = true;
+        self.send(batch.span(0, 1))?;
+        loop {
+            if !self.receive()? {
+                return Err(KernelError::Unacknowledged {
+                    missing: 1,
+                    sent: 1,
+                    waited: PATIENCE,
+                });
+            }
+            for message in messages(&self.buffer) {
+                let message = message?;
+                match (message.sequence_number() == sequence, message.message_type()) {
+                    (true, NLMSG_ERROR) => {
+                        self.unsettled = false;
+                        return acknowledgement(&message);
+                    }
+                    (true, kind) if kind == expected => take(message.payload()).map_err(undecodable(what))?,
+                    (_, kind) => return Err(unexpected(kind, message.sequence_number())),
+                }
+            }
+        }
+    }
+
     /// Lists objects: `ask` writes the request, `take` gets every answer's payload.
     ///
     /// `empty` begins every reading, since an interrupted one is thrown away.

@@ -31,6 +31,7 @@ use super::object::{Neighbour, Rule, Sysctl};
 use super::snapshot::{Object, Snapshot};
 
 pub use address::settle;
+pub use lookup::way;
 
 /// The errno values that the kernel answers with here (`include/uapi/asm-generic/errno.h`).
 pub mod errno {

@@ -11,6 +11,7 @@ pub mod export;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod ledger;
+pub mod lookup;
 pub mod merkle;
 pub mod names;
 pub mod note;

@@ -32,6 +32,7 @@ mod slots;
 mod tests;
 mod transition;
 mod unmarked;
+mod vigil;
 
 pub use armed::{Armed, armed, armed_links, has_armed_rule, is_armed};
 pub use check::{Unsafe, check};
@@ -46,3 +47,4 @@ pub use restore::{Restoration, Wait, additive_part, grown, not_recreatable, rece
 pub use session::loses_session;
 pub use transition::steps;
 pub use unmarked::without_ours;
+pub use vigil::{Watched, watched};

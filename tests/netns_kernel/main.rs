@@ -1,6 +1,7 @@
 //! The real kernel, each test in a network namespace of its own.
 
 mod gate;
+mod lookup;
 mod nasty;
 mod round_trip;
 mod scratch;

@@ -19,3 +19,4 @@ mod life;
 mod overlap;
 mod policy;
 mod undo;
+mod vigil;

@@ -12,6 +12,11 @@ pub(crate) fn status(status: &Status) -> String {
         "Open paths: what the kernel lacks of the cut",
         &status.open_paths,
     );
+    text += &section(
+        Paint::Alarm,
+        "Lifelines lost: the kernel knows no way for them",
+        &status.lifelines_lost,
+    );
     for view in &status.emergencies {
         text += "\n";
         text += &emergency(view);

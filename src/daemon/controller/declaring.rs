@@ -130,6 +130,7 @@ impl Controller {
         let emergency = self.emergency(asker, request, loaded, &terms, &draw.plan, digest);
         let id = emergency.id;
         self.write_down(asker, emergency, draw)?;
+        self.watch_lifelines_of(id);
         let cut = self.carry_out(id, &draw.plan, started)?;
         self.keys.remember(pre.idempotency_key.as_deref(), request, id);
         info!(emergency = %id, policy = %loaded.policy.name, micros = cut.as_micros(), "in force");

@@ -29,6 +29,7 @@ impl Controller {
                 self.mark(EventKind::Drift, Event::Drifted, &json!({ "why": why }), State::InForce);
             }
         }
+        self.look_at_lifelines();
     }
 
     /// What lets traffic past the cuts in force and is not ours to mend, a line each.

@@ -21,6 +21,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod views;
+mod vigil;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use self::books::{Books, Watch};
 use self::drawing::Drawer;
 pub use self::drawing::Open;
 use self::keys::Keys;
+use self::vigil::Vigil;
 use super::actor;
 use super::clock::Clock;
 use super::command::{Call, Command, Reply};
@@ -82,6 +84,7 @@ pub struct Controller {
     past: VecDeque<(Emergency, ReceiptView)>,
     /// Why the baseline lacks what a cut would take from links that came up under it: those are left up.
     unwritten: Option<String>,
+    vigil: Vigil,
     keys: Keys,
     guardian: Option<Guardian>,
     /// Counts what was sent to the kernel: a plan of another epoch is of another state.
@@ -148,6 +151,7 @@ impl Controller {
             receipts: BTreeMap::new(),
             past: VecDeque::new(),
             unwritten: None,
+            vigil: Vigil::default(),
             keys: Keys::default(),
             guardian,
             epoch: 0,
@@ -201,6 +205,9 @@ impl Controller {
                 compared = tokio::time::Instant::now();
             }
             self.expire();
+            if self.vigil.wait().is_some() {
+                self.look_at_lifelines();
+            }
             self.keep_guarded();
             self.catch_up();
             self.keep_armed();
@@ -271,7 +278,7 @@ impl Controller {
             .min(if self.emergencies.is_empty() {
                 COMPARE_EVERY
             } else {
-                LATEST_WAKE
+                self.vigil.wait().unwrap_or(LATEST_WAKE)
             })
     }
 

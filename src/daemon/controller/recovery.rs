@@ -192,6 +192,7 @@ impl Controller {
 
     fn enforce_taken_up(&mut self) {
         let ids: Vec<EmergencyId> = self.held().map(|e| e.id).collect();
+        ids.iter().for_each(|id| self.watch_lifelines_of(*id));
         match self.enforce() {
             Ok(()) => {
                 for id in ids {

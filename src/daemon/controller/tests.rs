@@ -9,6 +9,7 @@ mod killed;
 mod raised;
 mod recovery;
 mod serving;
+mod vigil;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -43,6 +44,7 @@ fn policy(name: &str, methods: &str, crash: &str, reboot: &str) -> String {
     } else {
         ""
     };
+    let lifeline_lost = if name == "crash-open" { "closed" } else { "open" };
     let lifeline = if name == "bare" || methods.contains("link") || methods.contains("routes") {
         ""
     } else {
@@ -54,7 +56,7 @@ fn policy(name: &str, methods: &str, crash: &str, reboot: &str) -> String {
          [scope]\ninterfaces = [\"ab0\"]\nfamilies = [\"ipv4\", \"ipv6\"]\ndirections = [\"in\", \"out\", \"forward\"]\n\
          [methods]\nuse = [{methods}]\n{routes}{lifeline}\
          [limits]\ndefault = \"30m\"\nmaximum = \"1h\"\ntotal = \"2h\"\n\
-         [fail]\ncrash = \"{crash}\"\nreboot = \"{reboot}\"\nlifeline-lost = \"open\"\n\
+         [fail]\ncrash = \"{crash}\"\nreboot = \"{reboot}\"\nlifeline-lost = \"{lifeline_lost}\"\n\
          [notice]\ntext = \"a test\"\n"
     )
 }

@@ -141,6 +141,7 @@ impl Controller {
             state: host,
             emergencies: self.emergency_list(),
             open_paths,
+            lifelines_lost: self.vigil.lost(|id| self.held().any(|e| e.id == id)),
             armed: self.armed_view(seen.as_ref()),
             audit: self.books.head(),
             daemon_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -19,6 +19,7 @@ use crate::model::object::{Attributes, Family};
 pub mod address;
 pub mod filter;
 pub mod link;
+pub mod lookup;
 pub mod neighbour;
 pub mod nexthop;
 pub mod qdisc;

@@ -1,19 +1,51 @@
-//! The kernel's own lookup of a gateway when a route or nexthop is added (`fib_check_nh()`, `ip6_route_check_nh()`).
+//! The kernel's lookups: of a gateway when a route or nexthop is added (`fib_check_nh()`, `ip6_route_check_nh()`), and of
+//! the way of a packet.
 
 use std::net::IpAddr;
 
+use super::super::lookup::{Query, Way};
 use super::super::object::{Family, Route, Rule, RuleAction};
 use super::{Snapshot, errno};
 
-/// What the rules say to a packet that the host itself sends to `to`.
-///
-/// A rule that asks for what the kernel does not know here (a mark, ports, a protocol, a source) does not match.
-pub(super) fn by_rules(state: &Snapshot, to: IpAddr, over: Option<u32>, scope: u8) -> Result<&Route, i32> {
-    let rules: Vec<&Rule> = state.rules_of(Family::of(to)).collect();
+/// The kernel's answer to a question after the way of a packet; who asks is root, and the packet carries no mark.
+#[must_use]
+pub fn way(state: &Snapshot, query: &Query) -> Way {
+    let known = query.input.is_none_or(|link| state.link(link).is_some());
+    let Ok(route) = by_rules(state, query, None, 0) else {
+        return Way::Nowhere;
+    };
+    let up = |link: &u32| state.link(*link).is_some_and(|l| l.up);
+    match (route.kind, route.links().find(up)) {
+        _ if !known => Way::Nowhere,
+        (Route::LOCAL, _) => Way::Local,
+        (Route::UNICAST, Some(link)) => Way::Out {
+            link,
+            source: route.preferred_source.or_else(|| source(state, link, query.family())),
+        },
+        _ => Way::Nowhere,
+    }
+}
+
+/// The first address of the link that may leave it.
+fn source(state: &Snapshot, link: u32, family: Family) -> Option<IpAddr> {
+    let usable = |ip: &IpAddr| !matches!(ip, IpAddr::V6(a) if a.is_unicast_link_local());
+    let mut own = state.addresses.iter().filter(|a| (a.link, a.family) == (link, family));
+    own.find_map(|a| Some(a.own()).filter(usable))
+}
+
+/// What the rules say to a packet that the host itself sends to `to`, of which no more is known.
+pub(super) fn gateway(state: &Snapshot, to: IpAddr, over: Option<u32>, scope: u8) -> Result<&Route, i32> {
+    by_rules(state, &Query::to(to), over, scope)
+}
+
+/// A rule that asks for what is not known of the packet (a mark, ports, a protocol, a source) does not match.
+fn by_rules<'a>(state: &'a Snapshot, query: &Query, over: Option<u32>, scope: u8) -> Result<&'a Route, i32> {
+    let to = query.destination;
+    let rules: Vec<&Rule> = state.rules_of(query.family()).collect();
     let mut at = 0;
     while let Some(rule) = rules.get(at) {
         at += 1;
-        if matches(rule, to) == rule.invert {
+        if matches(state, rule, query) == rule.invert {
             continue;
         }
         match rule.action {
@@ -53,16 +85,30 @@ pub(super) fn in_table(state: &Snapshot, table: u32, to: IpAddr, over: Option<u3
         .min_by_key(|r| (std::cmp::Reverse(r.destination.prefix_len()), r.metric))
 }
 
-fn matches(rule: &Rule, to: IpAddr) -> bool {
-    let plain = rule.source.is_none_or(|s| s.prefix_len() == 0)
+fn matches(state: &Snapshot, rule: &Rule, query: &Query) -> bool {
+    let within = |net: Option<ipnet::IpNet>, ip: Option<IpAddr>| {
+        net.is_none_or(|n| n.prefix_len() == 0 || ip.is_some_and(|ip| n.contains(&ip)))
+    };
+    let port = |range: Option<(u16, u16)>, port: Option<u16>| {
+        range.is_none_or(|(first, last)| port.is_some_and(|p| (first..=last).contains(&p)))
+    };
+    let input = match query.input {
+        None => state.links.iter().find(|l| l.is_loopback()),
+        Some(link) => state.link(link),
+    };
+    let from = |name: &super::super::names::InterfaceName| match input {
+        Some(link) => link.name == *name,
+        None => query.input.is_none() && name.as_bytes() == b"lo",
+    };
+    within(rule.source, query.source)
+        && within(rule.destination, Some(query.destination))
         && rule.mark.is_none_or(|(value, _)| value == 0)
-        && rule.ip_protocol.is_none()
-        && rule.source_ports.is_none()
-        && rule.destination_ports.is_none()
+        && rule.ip_protocol.is_none_or(|p| query.protocol == Some(p))
+        && port(rule.source_ports, query.ports.map(|p| p.0))
+        && port(rule.destination_ports, query.ports.map(|p| p.1))
         && rule.oif.is_none()
-        && rule.tos == 0;
-    let from_here = rule.iif.as_ref().is_none_or(|i| i.as_bytes() == b"lo");
-    plain && from_here && rule.destination.is_none_or(|d| d.contains(&to))
+        && rule.tos == 0
+        && rule.iif.as_ref().is_none_or(from)
 }
 
 fn suppressed(state: &Snapshot, rule: &Rule, route: &Route) -> bool {

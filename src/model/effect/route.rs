@@ -216,7 +216,7 @@ pub(super) fn check_gateway(state: &Snapshot, gateway: IpAddr, over: Option<u32>
         .filter(|r| r.kind == Route::UNICAST);
     let found = match direct {
         Some(route) => route,
-        None => lookup::by_rules(state, gateway, over, scope).map_err(|code| match gateway {
+        None => lookup::gateway(state, gateway, over, scope).map_err(|code| match gateway {
             IpAddr::V4(_) => code,
             IpAddr::V6(_) => errno::EHOSTUNREACH,
         })?,

@@ -185,7 +185,11 @@ pub(super) fn carry_out(state: &mut Snapshot, steps: &[Step]) {
 }
 
 /// Brings a host to what these cuts want.
-pub(super) fn enforce(state: &mut Snapshot, baseline: &Snapshot, cuts: &[Cut]) -> Result<Vec<Step>, Refusal> {
+pub(in crate::planning) fn enforce(
+    state: &mut Snapshot,
+    baseline: &Snapshot,
+    cuts: &[Cut],
+) -> Result<Vec<Step>, Refusal> {
     let wanted = desired(baseline, cuts)?;
     let all = steps(state, &wanted);
     carry_out(state, &all);

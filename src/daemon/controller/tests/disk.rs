@@ -11,6 +11,7 @@ use crate::api::error::Code;
 use crate::kernel::sim::ModelKernel;
 use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, Outcome};
+use crate::model::lookup::{Query, Way};
 use crate::model::snapshot::Snapshot;
 use crate::store::disk::{AfterFault, FaultyDisk, RealDisk};
 
@@ -40,6 +41,10 @@ impl Kernel for Witness {
             assert!(read(copy).contains("ab0"), "no {copy}, and a change");
         }
         self.kernel.apply(changes)
+    }
+
+    fn way(&mut self, query: &Query) -> Result<Way, KernelError> {
+        self.kernel.way(query)
     }
 
     fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError> {

@@ -12,6 +12,7 @@ use crate::daemon::command::Command;
 use crate::kernel::sim::ModelKernel;
 use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, Outcome};
+use crate::model::lookup::{Query, Way};
 use crate::store::disk::Disk;
 
 /// Counts calls and ends the process at one of them. A write is cut off in its middle.
@@ -64,6 +65,10 @@ impl Kernel for Mortal<ModelKernel> {
         let answers = self.inner.apply(changes);
         self.life.turn();
         answers
+    }
+
+    fn way(&mut self, query: &Query) -> Result<Way, KernelError> {
+        self.inner.way(query)
     }
 
     fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError> {

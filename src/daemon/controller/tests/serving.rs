@@ -13,6 +13,7 @@ use crate::daemon::supervisor::Supervisor;
 use crate::kernel::sim::ModelKernel;
 use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, Outcome};
+use crate::model::lookup::{Query, Way};
 use crate::model::snapshot::Snapshot;
 
 /// A controller on its own thread, as the service runs it.
@@ -62,6 +63,10 @@ impl Kernel for Restless {
 
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {
         self.kernel.apply(changes)
+    }
+
+    fn way(&mut self, query: &Query) -> Result<Way, KernelError> {
+        self.kernel.way(query)
     }
 
     fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError> {
@@ -146,6 +151,10 @@ impl Kernel for Held {
 
     fn apply(&mut self, _changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {
         unreachable!("plans change nothing")
+    }
+
+    fn way(&mut self, query: &Query) -> Result<Way, KernelError> {
+        self.kernel.way(query)
     }
 
     fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError> {
