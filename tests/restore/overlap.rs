@@ -226,3 +226,38 @@ fn a_link_down_twice() {
         in_every_order(world, &[link.clone(), link]);
     });
 }
+
+#[test]
+fn a_group_of_nexthops_over_two_cut_links_comes_back_whole() {
+    world::inside(
+        "overlap::a_group_of_nexthops_over_two_cut_links_comes_back_whole",
+        |world| {
+            let net = Topology::host(world);
+            nasty(net.at());
+            wait_for_dad(net.at());
+            let policies = [
+                policy("u0", Scope::Links(&["u0"]), &["link"]),
+                policy("m0", Scope::Links(&["m0"]), &["link"]),
+            ];
+            let files: Vec<_> = policies.iter().map(Policy::file).collect();
+            let host = Host::start(net.at(), &files);
+            let now = || {
+                wait_for_dad(net.at());
+                without_order(&state(net.at()))
+            };
+            let before = now();
+            assert!(before.contains("id 13 group 11"), "the group is there: {before}");
+            for (begin, end) in [([0, 1], [0, 1]), ([0, 1], [1, 0]), ([1, 0], [0, 1]), ([1, 0], [1, 0])] {
+                let mut ids = [String::new(), String::new()];
+                for i in begin {
+                    ids[i] = host.declare(policies[i].file().0);
+                }
+                for i in end {
+                    host.revert(&ids[i]);
+                }
+                assert_same(&before, &now());
+            }
+            host.stop();
+        },
+    );
+}

@@ -263,7 +263,7 @@ impl Controller {
                 draw.host.clone()
             }
             Some(known) => {
-                let grown = planning::grown(known, &draw.host, &emergency.cut);
+                let grown = planning::grown(known, &draw.host, &self.held_cuts(), &self.ended_cuts(), &emergency.cut);
                 if grown != *known {
                     self.books.renew_baseline(&grown).map_err(no_journal)?;
                 }

@@ -70,10 +70,11 @@ impl Controller {
     fn take_in(&mut self, now: &Snapshot) {
         let before = self.baseline.as_ref().unwrap_or(now);
         let reached: Vec<Cut> = self.held().map(|e| reached(&e.cut, before, now)).collect();
-        let grown = self
-            .baseline
-            .as_ref()
-            .and_then(|baseline| grown(baseline, now, &reached));
+        let (held, ended) = (self.held_cuts(), self.ended_cuts());
+        let grown = self.baseline.as_ref().and_then(|baseline| {
+            let takes = reached.iter().filter(|cut| !only_add([*cut]));
+            grown(baseline, now, (&held, &ended), takes)
+        });
         self.unwritten = None;
         if let Some(grown) = grown {
             match self.books.renew_baseline(&grown) {
@@ -175,15 +176,20 @@ fn reached(cut: &Cut, baseline: &Snapshot, now: &Snapshot) -> Cut {
     planning::widen(here.as_ref().unwrap_or(cut), now)
 }
 
-/// The baseline with what these cuts are about to take from links, if that is more. Gate and seal take nothing.
-fn grown(baseline: &Snapshot, now: &Snapshot, cuts: &[Cut]) -> Option<Snapshot> {
-    let takes = |cut: &&Cut| !only_add([*cut]);
-    let grown = cuts.iter().filter(takes).fold(None, |grown: Option<Snapshot>, cut| {
+/// The baseline with what these cuts are about to take from links, if that is more.
+fn grown<'a>(
+    baseline: &Snapshot,
+    now: &Snapshot,
+    (held, ended): (&[Cut], &[Cut]),
+    cuts: impl Iterator<Item = &'a Cut>,
+) -> Option<Snapshot> {
+    let grown = cuts.fold(None, |grown: Option<Snapshot>, cut| {
         let links = Cut {
             withdrawn: Vec::new(),
             ..cut.clone()
         };
-        Some(planning::grown(grown.as_ref().unwrap_or(baseline), now, &links))
+        let known = grown.as_ref().unwrap_or(baseline);
+        Some(planning::grown(known, now, held, ended, &links))
     });
     grown.filter(|grown| grown != baseline)
 }

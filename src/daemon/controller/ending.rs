@@ -191,7 +191,7 @@ impl Controller {
             Err(why) => return Err(why),
         };
         let baseline = self.baseline.clone().unwrap_or_else(|| before.clone());
-        let mut ended: Vec<Cut> = self.ended.iter().map(|e| e.cut.clone()).collect();
+        let mut ended = self.ended_cuts();
         ended.push(cut.clone());
         let mut now = before.clone();
         for _ in 0..RESTORE_ATTEMPTS {

@@ -379,6 +379,11 @@ impl Controller {
         self.held().map(|e| e.cut.clone()).collect()
     }
 
+    /// The cuts that ended while others were held, and took what those may have taken the rest of.
+    fn ended_cuts(&self) -> Vec<Cut> {
+        self.ended.iter().map(|e| e.cut.clone()).collect()
+    }
+
     /// Makes the journal durable. Those that have ended stay in it while the baseline is held.
     fn save(&mut self) -> Result<(), crate::store::StoreError> {
         if self.emergencies.is_empty() {

@@ -8,12 +8,20 @@ use crate::model::object::{Address, Family, Link};
 use crate::model::snapshot::{Object, Snapshot};
 
 use super::super::ours;
-use super::lost::Lost;
+use super::lost::{Lost, take};
 
 /// The baseline with what this cut will take and the baseline does not have, or has otherwise: objects that others made
 /// or changed on the host since. Without it they could not be put back. The cut itself must not stand yet.
+///
+/// What looks otherwise because of the cuts that are `held`, or of those that ended while they were, is no change of
+/// others: the baseline knows it whole.
 #[must_use]
-pub fn grown(baseline: &Snapshot, host: &Snapshot, cut: &Cut) -> Snapshot {
+pub fn grown(baseline: &Snapshot, host: &Snapshot, held: &[Cut], ended: &[Cut], cut: &Cut) -> Snapshot {
+    let left = [held.to_vec(), [held, ended].concat()].map(|cuts| {
+        let mut left = baseline.clone();
+        take(&mut left, &cuts);
+        left
+    });
     let lost = Lost::to(host, std::slice::from_ref(cut), &[]);
     let mut grown = baseline.clone();
     for index in &lost.raised {
@@ -26,7 +34,7 @@ pub fn grown(baseline: &Snapshot, host: &Snapshot, cut: &Cut) -> Snapshot {
         .objects
         .objects()
         .chain(altered)
-        .filter(|o| !is_known(&grown, o))
+        .filter(|o| !is_known(&grown, o) && !left.iter().any(|left| is_known(left, o)))
         .collect();
     for object in taken {
         take_in(&mut grown, object);
@@ -102,5 +110,90 @@ fn put<T: Clone>(list: &mut Vec<T>, new: &T, same: impl Fn(&T) -> bool) {
     match list.iter_mut().find(|known| same(known)) {
         Some(known) => *known = new.clone(),
         None => list.push(new.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{receipt, restore};
+    use super::*;
+    use crate::model::change::{Change, LinkSetting};
+    use crate::model::effect::{apply, settle};
+    use crate::model::fixture::{address, group, host, must, nexthop, set, through};
+    use crate::model::policy::Method;
+    use crate::planning::tests::hosts::additive;
+
+    /// A host whose route goes by a group of nexthop objects over two links.
+    fn balanced() -> Snapshot {
+        let mut state = host(2);
+        let objects = [
+            Object::Address(address(2, "10.0.0.2/24")),
+            Object::Address(address(3, "10.0.1.2/24")),
+            Object::Nexthop(nexthop(10, "10.0.0.1", 2)),
+            Object::Nexthop(nexthop(11, "10.0.1.1", 3)),
+            Object::Nexthop(group(20, &[10, 11])),
+            Object::Route(through("10.60.0.0/16", 20)),
+        ];
+        objects.into_iter().for_each(|o| must(&mut state, &Change::Add(o)));
+        settle(&mut state);
+        state.sort();
+        state
+    }
+
+    fn unplugs(state: &Snapshot, link: u32) -> Cut {
+        let mut cut = additive(state).remove(0);
+        cut.methods = [Method::Link].into();
+        cut.reach = crate::model::cut::Reach::Links;
+        cut.links = [(link, state.link(link).unwrap().name.clone())].into();
+        cut
+    }
+
+    fn end(now: &mut Snapshot, baseline: &Snapshot, ended: &[Cut], remaining: &[Cut]) {
+        let before = now.clone();
+        let plan = restore(now, baseline, ended, remaining).unwrap();
+        for change in plan.steps.iter().flat_map(|s| &s.changes) {
+            assert!(apply(now, change).is_ok(), "{change:?}");
+        }
+        settle(now);
+        assert!(receipt(baseline, &before, now, ended, remaining).is_clean());
+    }
+
+    #[test]
+    fn a_group_that_an_earlier_cut_left_a_part_of_comes_back_whole_in_every_order() {
+        let baseline = balanced();
+        for (begin, ends) in [([2, 3], [2, 3]), ([2, 3], [3, 2]), ([3, 2], [2, 3]), ([3, 2], [3, 2])] {
+            let [first, second] = begin.map(|link| unplugs(&baseline, link));
+            let mut now = baseline.clone();
+            must(&mut now, &set(begin[0], LinkSetting::Down));
+            let known = grown(&baseline, &now, std::slice::from_ref(&first), &[], &second);
+            assert_eq!(
+                known.to_string(),
+                baseline.to_string(),
+                "{begin:?}: the part is no change of others"
+            );
+            must(&mut now, &set(begin[1], LinkSetting::Down));
+            let [ended, last] = ends.map(|link| unplugs(&baseline, link));
+            end(
+                &mut now,
+                &known,
+                std::slice::from_ref(&ended),
+                std::slice::from_ref(&last),
+            );
+            end(&mut now, &known, &[ended, last], &[]);
+            assert_eq!(now.to_string(), baseline.to_string(), "{begin:?}, {ends:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_changed_under_the_earlier_cut_is_known() {
+        let baseline = balanced();
+        let (first, second) = (unplugs(&baseline, 3), unplugs(&baseline, 2));
+        let mut now = baseline.clone();
+        must(&mut now, &set(3, LinkSetting::Down));
+        must(&mut now, &Change::Add(Object::Address(address(2, "10.0.7.2/24"))));
+        must(&mut now, &Change::Add(Object::Address(address(2, "fd00:7::2/64"))));
+        settle(&mut now);
+        let known = grown(&baseline, &now, &[first], &[], &second);
+        assert!(known.to_string().contains("fd00:7::2"), "{known}");
     }
 }

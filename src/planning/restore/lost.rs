@@ -159,7 +159,7 @@ pub(super) fn is_same_link(a: &Link, b: &Link) -> bool {
 
 /// Carries out what cuts take away: links down, routes withdrawn, and with these their owner's others of the same place,
 /// which a withdrawal cannot tell apart. What they add is not looked at here.
-fn take(state: &mut Snapshot, cuts: &[Cut]) {
+pub(super) fn take(state: &mut Snapshot, cuts: &[Cut]) {
     for cut in cuts {
         if cut.methods.contains(&Method::Routes) {
             let places: BTreeSet<_> = cut.withdrawn.iter().map(|r| (route_key(r), r.protocol)).collect();
