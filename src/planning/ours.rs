@@ -2,7 +2,8 @@
 
 use crate::model::names::InterfaceName;
 use crate::model::object::{
-    Attach, Family, Filter, FilterEntries, Link, OUR_PROTOCOL, Qdisc, Route, Rule, RuleAction, Verdict, Volatile,
+    Attach, Family, Filter, FilterEntries, Link, OUR_PROTOCOL, Qdisc, Route, Rule, RuleAction, Sysctl, Verdict,
+    Volatile,
 };
 
 /// Index of our ifb. Explicit, so that the kernel's own counter of indices is not disturbed.
@@ -51,6 +52,12 @@ pub fn ifb() -> Link {
 /// Whether the link is our ifb.
 pub fn is_our_link(link: &Link) -> bool {
     link.index == IFB_INDEX && link.kind.as_deref() == Some("ifb")
+}
+
+/// Whether the sysctl is one that the kernel gives our ifb, and takes away with it.
+pub fn is_sysctl_of_our_link(sysctl: &Sysctl) -> bool {
+    let of_link = sysctl.name.split('.').nth(3);
+    sysctl.name.starts_with("net.ipv") && of_link.is_some_and(|name| name.as_bytes() == IFB_NAME)
 }
 
 /// Two shared blocks, one for each side of the links that are bound to them.

@@ -70,9 +70,12 @@ fn expected(target: &Snapshot, after: &Snapshot, remaining: &[Cut]) -> Snapshot 
     expected.links.retain(|l| !ours::is_our_link(l));
     expected.qdiscs.retain(|q| !ours::is_our_qdisc(q));
     expected.rules.retain(|r| !ours::is_our_rule(r));
+    expected.sysctls.retain(|s| !ours::is_sysctl_of_our_link(s));
     expected
         .links
         .extend(after.links.iter().filter(|l| ours::is_our_link(l)).cloned());
+    let sysctls = after.sysctls.iter().filter(|s| ours::is_sysctl_of_our_link(s));
+    expected.sysctls.extend(sysctls.cloned());
     expected
         .qdiscs
         .extend(after.qdiscs.iter().filter(|q| ours::is_our_qdisc(q)).cloned());

@@ -14,7 +14,7 @@ use crate::model::object::{Address, Family, Route};
 use crate::model::policy::{Direction, Keep, Method};
 use crate::model::receipt::Clash;
 use crate::model::snapshot::{Difference, Object, Snapshot};
-use crate::planning::{desired, steps};
+use crate::planning::{desired, ours, steps};
 
 /// Sets these links down and withdraws these routes.
 fn cut(links: &[u32], withdrawn: Vec<Route>) -> Cut {
@@ -187,6 +187,27 @@ fn a_restore_does_not_wait_for_addresses_that_no_ended_cut_took() {
         ..cut(&[2], Vec::new())
     };
     assert_eq!(restore(&now, &baseline, &[nothing], &[]).unwrap().waits, []);
+}
+
+#[test]
+fn what_the_kernel_gives_our_link_is_nobody_elses_while_another_cut_remains() {
+    let baseline = everything();
+    let mut now = baseline.clone();
+    now.links.push(ours::ifb());
+    now.sysctls.push(sysctl("net.ipv4.conf.portcullis0.rp_filter", "0"));
+    now.sysctls.push(sysctl("net.ipv6.conf.portcullis0.accept_dad", "-1"));
+    now.sort();
+    let gate = Cut {
+        methods: BTreeSet::from([Method::Gate]),
+        ..cut(&[2], Vec::new())
+    };
+    let (ended, remaining) = (std::slice::from_ref(&gate), std::slice::from_ref(&gate));
+    let proof = receipt(&baseline, &now, &now, ended, remaining);
+    assert_eq!((&proof.foreign[..], &proof.residues[..]), (&[][..], &[][..]));
+    now.sysctls.push(sysctl("net.ipv4.conf.portcullis1.rp_filter", "0"));
+    now.sort();
+    let proof = receipt(&baseline, &now, &now, ended, remaining);
+    assert_eq!(proof.foreign.len(), 1, "{proof:#?}");
 }
 
 #[test]
