@@ -2,12 +2,11 @@
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,9 +14,9 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use super::admission::{Lane, Seat, Ticket};
 use super::limits::Limits;
 use super::refusals::Refusals;
-use super::routes;
 use crate::api::error::{ApiError, Code};
 use crate::daemon::command::Peer;
 
@@ -29,35 +28,25 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
 }
 
-impl Shared {
-    /// For a connection beyond the limits: one answer, which says so.
-    pub(super) fn turned_away(&self) -> Self {
-        let limits = Limits {
-            requests_per_connection: 1,
-            connection_lifetime: self.limits.header_timeout,
-            answer_grace: Duration::from_secs(1),
-            ..self.limits
-        };
-        Self {
-            router: routes::busy(),
-            refusals: self.refusals.clone(),
-            limits,
-        }
-    }
-}
-
-/// Answers one connection's requests until it closes, idles, has had its share, or the server stops. Dropping the
-/// future closes the connection; what the controller was asked goes on.
-pub(super) async fn serve(stream: UnixStream, peer: Peer, hall: Shared, mut stop: watch::Receiver<bool>) {
+/// Answers one connection's requests until it closes, idles, has had its share, has to make room, or the server stops.
+/// Dropping the future closes the connection; what the controller was asked goes on.
+pub(super) async fn serve(
+    stream: UnixStream,
+    peer: Peer,
+    place: Ticket,
+    hall: Shared,
+    mut stop: watch::Receiver<bool>,
+) {
     let Shared {
         router,
         refusals,
         limits,
     } = hall;
+    let (seat, lane) = (place.seat.clone(), place.lane);
     let answered = AtomicUsize::new(0);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let last = answered.fetch_add(1, Ordering::Relaxed) + 1 >= limits.requests_per_connection;
-        answer(router.clone(), peer.clone(), request, last)
+        answer(router.clone(), peer.clone(), lane, seat.clone(), request, last)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -68,6 +57,7 @@ pub(super) async fn serve(stream: UnixStream, peer: Peer, hall: Shared, mut stop
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         end = connection.as_mut() => return closed(peer, &refusals, end),
+        () = place.seat.taken() => return,
         () = tokio::time::sleep(limits.connection_lifetime) => {}
         _ = stop.wait_for(|stopped| *stopped) => {}
     }
@@ -80,6 +70,7 @@ pub(super) async fn serve(stream: UnixStream, peer: Peer, hall: Shared, mut stop
     };
     tokio::select! {
         end = connection => closed(peer, &refusals, end),
+        () = place.seat.taken() => {}
         () = tokio::time::sleep(limits.answer_grace) => tracing::info!(uid = peer.uid, "closed a connection that did not end"),
         () = stopped => tracing::info!(uid = peer.uid, "closed a connection at shutdown"),
     }
@@ -88,12 +79,21 @@ pub(super) async fn serve(stream: UnixStream, peer: Peer, hall: Shared, mut stop
 async fn answer(
     router: Router,
     peer: Peer,
+    lane: Lane,
+    seat: Seat,
     request: hyper::Request<Incoming>,
     last: bool,
 ) -> Result<Response<Body>, Infallible> {
+    // A request with a body is whole when that has come; the extractor of bodies says so.
+    if request.body().is_end_stream() {
+        seat.occupied();
+    }
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(lane);
+    request.extensions_mut().insert(seat.clone());
     let mut response = router.oneshot(request).await?;
+    seat.idle();
     if last {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);

@@ -1,4 +1,4 @@
-//! What every request passes before a handler sees it: its origin, then the right of the method that it names.
+//! What every request passes before a handler sees it: its origin, then the right of the method that it names, then its lane.
 //!
 //! [`door`] stands around the whole router, also around paths that do not exist, and has every refusal recorded, its
 //! own and those from further inside. [`guard`] stands before each method; the router is built from the table of
@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::admission::Lane;
 use super::problem::{Failure, Refusal};
 use super::routes::App;
-use crate::api::error::Code;
-use crate::api::rights::{Method, Verb};
+use crate::api::error::{ApiError, Code};
+use crate::api::rights::{Method, Right, Verb};
 use crate::daemon::command::Peer;
 
 /// Names for this host that a local client may use.
@@ -46,6 +47,7 @@ pub(super) async fn guard(State((app, method)): State<(App, Method)>, request: R
     let checked = app
         .grants
         .check(peer, right)
+        .and_then(|()| check_lane(&request, right))
         .and_then(|()| check_verb(&request, verb, path))
         .and_then(|()| check_query(&request, method))
         .and_then(|()| check_bodyless(&request, verb));
@@ -90,6 +92,18 @@ fn foreign(detail: &str) -> Failure {
         detail,
         "send it from a local client, with `Host: localhost` and without browser headers",
     )
+}
+
+/// Beyond a user's places only what cuts and restores is answered.
+fn check_lane(request: &Request, right: Right) -> Result<(), Failure> {
+    match (request.extensions().get::<Lane>(), right) {
+        (Some(Lane::Urgent), Right::Observe | Right::Plan) => Err(Failure::Answered(ApiError::new(
+            Code::Busy,
+            "too many requests of this user are under way; nothing was done",
+            "wait for their answers and ask again; what declares, confirms, extends and reverts is still taken",
+        ))),
+        (Some(Lane::Open | Lane::Urgent) | None, _) => Ok(()),
+    }
 }
 
 /// A GET route of the router also takes HEAD, which is not in the table.
@@ -139,7 +153,7 @@ fn announces_body(headers: &HeaderMap) -> bool {
 
 /// The accept loop gives every request its peer; a request without one is not answered on anybody's behalf.
 fn no_peer() -> Failure {
-    Failure::Answered(crate::api::error::ApiError::new(
+    Failure::Answered(ApiError::new(
         Code::Internal,
         "the request has no peer",
         "report this as a fault of the daemon",

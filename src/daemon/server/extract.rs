@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::admission::Seat;
 use super::limits::{Limits, PATH_PARAMETER_BYTES, TOKEN_BYTES};
 use super::problem::Failure;
 use super::routes::App;
@@ -42,6 +43,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let bytes = receive(body, &parts.headers, &app.limits).await?;
+        if let Some(seat) = parts.extensions.get::<Seat>() {
+            seat.occupied();
+        }
         if !bytes.is_empty() {
             check_content_type(&parts.headers)?;
         }

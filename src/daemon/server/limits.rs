@@ -2,16 +2,23 @@
 
 use std::time::Duration;
 
+/// Places for connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// For everybody together. The last [`Places::each`] of them are kept for uid 0, so that others cannot keep the
+    /// operator at the console from ending a cut.
+    pub all: usize,
+    /// For one user.
+    pub each: usize,
+}
+
 /// What callers may take. The fields of [`Limits::DEFAULT`] say why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections served at once. The last [`Limits::connections_per_uid`] of them are kept for uid 0, so that others
-    /// cannot keep the operator at the console from ending a cut.
-    pub connections: usize,
-    /// Connections served at once for one user.
-    pub connections_per_uid: usize,
-    /// Connections beyond these that are told that the server is busy; the rest are closed unread.
-    pub turned_away: usize,
+    /// Connections at once over which everything may be asked.
+    pub open: Places,
+    /// Connections beyond these, over which only what cuts and restores may be asked.
+    pub urgent: Places,
     /// Requests on one connection.
     pub requests_per_connection: usize,
     /// After this a connection takes no new request.
@@ -41,11 +48,11 @@ pub struct Limits {
 impl Limits {
     /// The limits of the daemon.
     pub const DEFAULT: Self = Self {
-        // The daemon has one operator or two; sixty-four is every hook and console of a busy host at once.
-        connections: 64,
-        // Three users must misbehave together before a fourth is turned away, and root never is.
-        connections_per_uid: 16,
-        turned_away: 16,
+        // The daemon has one operator or two; sixty-four is every hook and console of a busy host at once. Three users
+        // must misbehave together before a fourth is turned away, and root never is.
+        open: Places { all: 64, each: 16 },
+        // An operator's own scripts may ask for plans without end; the revert of the same user still gets through.
+        urgent: Places { all: 16, each: 8 },
         requests_per_connection: 100,
         // Longer than any answer but a restore of a full routing table; `status --watch` connects anew each time.
         connection_lifetime: Duration::from_secs(60),

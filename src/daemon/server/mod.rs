@@ -31,7 +31,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::admission::{Admission, Place};
+use self::admission::Admission;
 use self::connection::Shared;
 use self::limits::Limits;
 use self::peer::Grants;
@@ -145,7 +145,11 @@ impl Hall {
                 () = &mut shutdown => break,
                 Some(ended) = self.connections.join_next() => report(ended),
                 accepted = door.accept() => match accepted {
-                    Ok((stream, peer)) => self.admit(stream, peer),
+                    Ok((stream, peer)) => {
+                        self.admit(stream, peer);
+                        // What has come with the connection is read before the next caller can take its place.
+                        tokio::task::yield_now().await;
+                    }
                     Err(error) => {
                         // Out of descriptors or memory the connection stays in the backlog and accept fails again at
                         // once: without a pause this loop would take the processor from the restore.
@@ -163,16 +167,14 @@ impl Hall {
     }
 
     fn admit(&mut self, stream: UnixStream, peer: Peer) {
-        let (ticket, shared) = match self.admission.admit(peer.uid) {
-            Place::Served(ticket) => (ticket, self.shared.clone()),
-            Place::TurnedAway(ticket) => (ticket, self.shared.turned_away()),
-            Place::Closed => return,
+        // Without a place it is closed unread.
+        let Some(place) = self.admission.admit(peer.uid) else {
+            return;
         };
         let stop = self.stop.subscribe();
-        self.connections.spawn(async move {
-            connection::serve(stream, peer, shared, stop).await;
-            drop(ticket);
-        });
+        let shared = self.shared.clone();
+        self.connections
+            .spawn(connection::serve(stream, peer, place, shared, stop));
     }
 }
 

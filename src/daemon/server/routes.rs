@@ -15,7 +15,7 @@ use super::peer::Grants;
 use super::problem::Failure;
 use super::refusals::Refusals;
 use super::{handlers, openapi};
-use crate::api::error::{ApiError, Code};
+use crate::api::error::Code;
 use crate::api::rights::Method;
 use crate::daemon::command::ControllerHandle;
 
@@ -45,17 +45,6 @@ pub(super) fn router(controller: ControllerHandle, refusals: Refusals, grants: G
         .fallback(no_path)
         .layer(from_fn_with_state(app.clone(), door))
         .with_state(app)
-}
-
-/// The router for connections without a place: says so, and nothing else.
-pub(super) fn busy() -> Router {
-    Router::new().fallback(async || {
-        Failure::Answered(ApiError::new(
-            Code::Busy,
-            "too many connections are open; nothing was done",
-            "close idle connections and ask again",
-        ))
-    })
 }
 
 /// The description of the API, as the router is.
