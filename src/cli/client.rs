@@ -3,6 +3,7 @@
 //! Each question has a connection of its own, so a daemon that was restarted between two of them is not noticed.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,6 +25,9 @@ use crate::api::rights::Verb;
 
 /// The longest answer: a snapshot of a million routes is about 100 MiB.
 const ANSWER_BYTES: usize = 512 * 1024 * 1024;
+
+/// Nobody waits longer at the door, whatever else is waited for: a day.
+const CONNECT_MAX_SECONDS: u64 = 86_400;
 
 /// A door to the daemon.
 #[derive(Clone, Debug)]
@@ -110,9 +116,7 @@ impl Client {
 
     async fn exchange(&self, question: Question) -> Result<(StatusCode, Bytes), Failure> {
         let broke = |error: hyper::Error| self.no_answer(&chain(&error));
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|e| self.unreachable(&e))?;
+        let stream = connect(&self.socket, self.timeout).map_err(|e| self.unreachable(&e))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
         // The connection ends with the sender; its error reaches the sender too.
         tokio::spawn(async move { drop(connection.await) });
@@ -172,6 +176,18 @@ impl Client {
             "what was asked may still be done: `portcullis status`; wait longer with --timeout",
         )
     }
+}
+
+/// Waits for its turn where a crowd is before the door: without waiting it would be sent away with EAGAIN (unix(7)).
+fn connect(socket: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let seconds = i64::try_from(timeout.as_secs().clamp(1, CONNECT_MAX_SECONDS)).expect("a day of seconds fits");
+    let address = UnixAddr::new(socket)?;
+    let descriptor = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&descriptor, sockopt::SendTimeout, &TimeVal::seconds(seconds))?;
+    nix::sys::socket::connect(descriptor.as_raw_fd(), &address)?;
+    let stream = std::os::unix::net::UnixStream::from(descriptor);
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
 }
 
 impl Question {

@@ -11,6 +11,7 @@
     reason = "test code; every test binary includes this module and uses another part of it"
 )]
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -95,13 +96,22 @@ impl Home {
     /// Starts a daemon and does not wait for it.
     #[track_caller]
     pub fn spawn(&self, namespace: &Namespace) -> Daemon {
+        self.spawn_by(namespace, &[])
+    }
+
+    /// The same by another program, such as `prlimit` or `strace`, with its arguments.
+    #[track_caller]
+    pub fn spawn_by(&self, namespace: &Namespace, wrapper: &[&str]) -> Daemon {
+        let daemon = bin("portcullisd");
+        let words: Vec<&OsStr> = wrapper.iter().map(OsStr::new).chain([daemon.as_os_str()]).collect();
         let log = File::options()
             .append(true)
             .create(true)
             .open(self.path().join("log"))
             .unwrap();
-        let kid = Kid::spawn(namespace, &bin("portcullisd"), |command| {
+        let kid = Kid::spawn(namespace, Path::new(words[0]), |command| {
             command
+                .args(&words[1..])
                 .arg("--policies")
                 .arg(self.policies())
                 .arg("--state")
@@ -124,7 +134,13 @@ impl Home {
     /// Starts a daemon and waits until it answers.
     #[track_caller]
     pub fn start(&self, namespace: &Namespace) -> Daemon {
-        let mut daemon = self.spawn(namespace);
+        self.start_by(namespace, &[])
+    }
+
+    /// The same by another program, such as `prlimit` or `strace`, with its arguments.
+    #[track_caller]
+    pub fn start_by(&self, namespace: &Namespace, wrapper: &[&str]) -> Daemon {
+        let mut daemon = self.spawn_by(namespace, wrapper);
         wait_until("the daemon answers", PATIENT, || {
             if let Some(status) = daemon.kid.child().try_wait().unwrap() {
                 panic!("the daemon ended with {status}:\n{}", self.log());

@@ -72,9 +72,57 @@ impl Limits {
     };
 }
 
+/// Descriptors that the daemon needs for itself, with room to spare: it holds two dozen while it cuts or restores.
+const OWN_DESCRIPTORS: usize = 32;
+
+impl Limits {
+    /// The same, with no more connections than leave the daemon its own descriptors. With none left it could not even open
+    /// its journal.
+    #[must_use]
+    pub fn within(self, descriptors: usize) -> Self {
+        let (wanted, left) = (
+            self.open.all + self.urgent.all,
+            descriptors.saturating_sub(OWN_DESCRIPTORS),
+        );
+        if wanted <= left {
+            return self;
+        }
+        let scaled = |places: Places| Places {
+            all: (places.all * left / wanted).max(2),
+            each: (places.each * left / wanted).max(1),
+        };
+        Self {
+            open: scaled(self.open),
+            urgent: scaled(self.urgent),
+            ..self
+        }
+    }
+}
+
 /// Bytes of an idempotency key or of a plan's digest.
 pub const TOKEN_BYTES: usize = 128;
 /// Bytes of a policy's name or an emergency's id in a path.
 pub const PATH_PARAMETER_BYTES: usize = 128;
 /// Characters of a request that an error repeats.
 pub const DETAIL_CHARACTERS: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_the_daemon_its_own_descriptors() {
+        assert_eq!(Limits::DEFAULT.within(1_024), Limits::DEFAULT);
+        for descriptors in [40, 64, 100] {
+            let limits = Limits::DEFAULT.within(descriptors);
+            assert!(
+                limits.open.all + limits.urgent.all + OWN_DESCRIPTORS <= descriptors,
+                "{limits:?}"
+            );
+            assert!(
+                limits.open.each >= 1 && limits.open.all > limits.open.each,
+                "{limits:?}"
+            );
+        }
+    }
+}

@@ -27,6 +27,7 @@ mod tests;
 use std::io;
 use std::path::Path;
 
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -82,14 +83,16 @@ impl Server {
     /// Answers callers until `shutdown` is ready, then waits at most [`Limits::shutdown_grace`] for answers under way.
     ///
     /// # Errors
-    /// If the runtime does not take the socket.
+    /// If the runtime does not take the socket, or the limit of descriptors cannot be read.
     pub async fn run(self, controller: ControllerHandle, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener)?;
-        let refusals = Refusals::new(controller.clone(), self.limits);
+        let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        let limits = self.limits.within(usize::try_from(descriptors).unwrap_or(usize::MAX));
+        let refusals = Refusals::new(controller.clone(), limits);
         let hall = Hall::new(Shared {
-            router: routes::router(controller, refusals.clone(), self.grants, self.limits),
+            router: routes::router(controller, refusals.clone(), self.grants, limits),
             refusals,
-            limits: self.limits,
+            limits,
         });
         hall.receive(Listener(listener), shutdown).await;
         drop(self.file);

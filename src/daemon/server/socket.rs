@@ -10,10 +10,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
+use nix::sys::socket::{Backlog, listen};
 use nix::unistd::{Gid, Group, Uid, chown};
 
 /// Bytes that `sun_path` takes, less the terminating NUL (unix(7)).
 const PATH_BYTES: usize = 107;
+/// Callers that may wait to be accepted; further ones wait in connect(2) or get EAGAIN. With the kernel's 4,096, which the
+/// standard library asks for, a loop that connects and hangs up puts seconds of dead connections before everybody else.
+const BACKLOG: i32 = 128;
 /// Who may connect: owner and group.
 const MODE: u32 = 0o660;
 
@@ -118,6 +122,8 @@ pub(super) fn bind(path: &Path, group: Option<&str>) -> Result<(UnixListener, So
         chown(&hidden, None, Some(group)).map_err(|e| failed("set the group")(e.into()))?;
     }
     std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(MODE)).map_err(failed("set the mode"))?;
+    let backlog = Backlog::new(BACKLOG).map_err(|e| failed("choose the backlog")(e.into()))?;
+    listen(&listener, backlog).map_err(|e| failed("listen")(e.into()))?;
     listener.set_nonblocking(true).map_err(failed("set O_NONBLOCK"))?;
     let inode = OpenOptions::new()
         .read(true)
