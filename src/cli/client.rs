@@ -27,7 +27,7 @@ use crate::api::rights::Verb;
 const ANSWER_BYTES: usize = 512 * 1024 * 1024;
 
 /// Nobody waits longer at the door, whatever else is waited for: a day.
-const CONNECT_MAX_SECONDS: u64 = 86_400;
+const CONNECT_MAX_SECONDS: i64 = 86_400;
 
 /// A door to the daemon.
 #[derive(Clone, Debug)]
@@ -180,7 +180,7 @@ impl Client {
 
 /// Waits for its turn where a crowd is before the door: without waiting it would be sent away with EAGAIN (unix(7)).
 fn connect(socket: &Path, timeout: Duration) -> io::Result<UnixStream> {
-    let seconds = i64::try_from(timeout.as_secs().clamp(1, CONNECT_MAX_SECONDS)).expect("a day of seconds fits");
+    let seconds = i64::try_from(timeout.as_secs()).map_or(CONNECT_MAX_SECONDS, |s| s.clamp(1, CONNECT_MAX_SECONDS));
     let address = UnixAddr::new(socket)?;
     let descriptor = nix::sys::socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&descriptor, sockopt::SendTimeout, &TimeVal::seconds(seconds))?;

@@ -17,6 +17,8 @@ use crate::model::lookup::{Query, Way};
 use crate::model::snapshot::Snapshot;
 
 mod describe;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod netlink;
 mod socket;
 mod sysctl;

@@ -375,7 +375,7 @@ fn unexpected(kind: u16, sequence: u32) -> KernelError {
 }
 
 /// The messages of one datagram.
-fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<NetlinkBuffer<&[u8]>, KernelError>> {
+pub fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<NetlinkBuffer<&[u8]>, KernelError>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -400,7 +400,7 @@ fn errno_of(payload: &[u8]) -> Result<i32, KernelError> {
 }
 
 /// `struct nlmsgerr`: the error, the header of the request (all of it unless capped), and attributes.
-fn acknowledgement(message: &NetlinkBuffer<&[u8]>) -> Result<Answer, KernelError> {
+pub fn acknowledgement(message: &NetlinkBuffer<&[u8]>) -> Result<Answer, KernelError> {
     let payload = message.payload();
     let errno = errno_of(payload)?;
     if errno == 0 {

@@ -47,7 +47,7 @@ pub mod topology;
 const MARKER: &str = "PORTCULLIS_TEST_OUTSIDE";
 /// The inner run's last words. A test name that is not found runs nothing, succeeds, and does not say this.
 const DONE: &str = "the world came to its end in";
-/// An inner run that takes longer is killed.
+/// An inner run that takes longer is killed; `PORTCULLIS_TEST_MINUTES` gives more to those that are not run every time.
 const INNER_MAX: Duration = Duration::from_secs(240);
 
 /// What a test gets to build in.
@@ -76,12 +76,15 @@ fn run_again_inside(test: &str) {
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
         .env("PATH", path_with_sbin())
         .env(MARKER, NamespaceId::current().unwrap().to_string());
-    let ended = run_to_end(&mut command, INNER_MAX);
+    let within = std::env::var("PORTCULLIS_TEST_MINUTES").map_or(INNER_MAX, |minutes| {
+        Duration::from_secs(60 * minutes.parse::<u64>().expect("PORTCULLIS_TEST_MINUTES is a number"))
+    });
+    let ended = run_to_end(&mut command, within);
     print!("{}", ended.stdout);
     eprint!("{}", ended.stderr);
     let status = ended
         .status
-        .unwrap_or_else(|| panic!("{test} was still running in its world after {INNER_MAX:?}"));
+        .unwrap_or_else(|| panic!("{test} was still running in its world after {within:?}"));
     assert!(status.success(), "{test} failed in its world: {status}");
     let said = format!("{DONE} {test}\n");
     assert!(

@@ -24,7 +24,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -97,6 +97,42 @@ impl Server {
         hall.receive(Listener(listener), shutdown).await;
         drop(self.file);
         Ok(())
+    }
+}
+
+/// What the server answers to these bytes on one connection, with no controller behind it: for the fuzzer and the replay
+/// of its corpus (`fuzz/`).
+///
+/// # Errors
+/// If there is no socket pair to be had, or the bytes are more than fit into one.
+#[doc(hidden)]
+pub async fn exchange(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let (mut here, there) = std::os::unix::net::UnixStream::pair()?;
+    here.set_nonblocking(true)?;
+    there.set_nonblocking(true)?;
+    here.write_all(bytes)?;
+    here.shutdown(std::net::Shutdown::Write)?;
+    let (controller, _) = ControllerHandle::channel();
+    let refusals = Refusals::new(controller.clone(), Limits::DEFAULT);
+    let shared = Shared {
+        router: routes::router(controller, refusals.clone(), Grants::default(), Limits::DEFAULT),
+        refusals,
+        limits: Limits::DEFAULT,
+    };
+    let peer = Peer {
+        uid: 0,
+        gid: 0,
+        pid: None,
+    };
+    let place = Admission::new(shared.limits).admit(peer.uid);
+    let place = place.ok_or(io::ErrorKind::ResourceBusy)?;
+    let (_stop, stopped) = watch::channel(false);
+    connection::serve(UnixStream::from_std(there)?, peer, place, shared, stopped).await;
+    let mut answer = Vec::new();
+    match here.read_to_end(&mut answer) {
+        // Reset: it did not read everything, and said why before.
+        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+        Ok(_) | Err(_) => Ok(answer),
     }
 }
 
