@@ -73,7 +73,7 @@ fn run_again_inside(test: &str) {
     command
         .args(how_to_unshare())
         .arg(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env("PATH", path_with_sbin())
         .env(MARKER, NamespaceId::current().unwrap().to_string());
     let within = std::env::var("PORTCULLIS_TEST_MINUTES").map_or(INNER_MAX, |minutes| {
