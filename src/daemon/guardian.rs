@@ -54,8 +54,9 @@ const DYING: Duration = Duration::from_secs(6);
 /// How often a new guardian tries to take its lock, and the pause between: far more than a passing look takes.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
-/// How long a guardian that stood back leaves the lock to the newcomer.
-const STAND_BACK: Duration = Duration::from_secs(3);
+/// How long a guardian that stood back leaves a free lock to the newcomer, who looks at it every few milliseconds. A newcomer
+/// that died first must not make a cut late.
+const STAND_BACK: Duration = Duration::from_secs(1);
 
 /// The daemon's hold on its guardian.
 #[derive(Debug)]
@@ -209,7 +210,7 @@ fn look_until_over(state: &Path, keeping: &Keeping) -> io::Result<()> {
         let now = clock.now();
         match StateDirectory::open(state) {
             // A kernel that could not be read now may be readable at the next look; nobody else is there to try.
-            Ok(directory) => match take_over(directory, keeping, &told) {
+            Ok(directory) => match take_over(directory, state, keeping, &told) {
                 Ok(()) => {}
                 Err(_) => std::thread::sleep(LOOK_EVERY),
             },
@@ -225,7 +226,7 @@ fn look_until_over(state: &Path, keeping: &Keeping) -> io::Result<()> {
 }
 
 /// Goes on as the daemon until nothing is held, or until a new daemon asks for the directory.
-fn take_over(directory: StateDirectory, keeping: &Keeping, told: &AtomicBool) -> io::Result<()> {
+fn take_over(directory: StateDirectory, state: &Path, keeping: &Keeping, told: &AtomicBool) -> io::Result<()> {
     told.store(false, Ordering::Relaxed);
     let post = Post {
         keeping: keeping.clone(),
@@ -247,9 +248,17 @@ fn take_over(directory: StateDirectory, keeping: &Keeping, told: &AtomicBool) ->
     }
     service.stop().map_err(io::Error::other)?;
     if told.load(Ordering::Relaxed) {
-        std::thread::sleep(STAND_BACK);
+        stand_back(state);
     }
     Ok(())
+}
+
+/// Until the newcomer has the lock, and no longer: whether it keeps it is for the next look.
+fn stand_back(state: &Path) {
+    let begun = Instant::now();
+    while begun.elapsed() < STAND_BACK && StateDirectory::open(state).is_ok() {
+        std::thread::sleep(LOOK_EVERY / 4);
+    }
 }
 
 /// SIGTERM means: stand back. A thread with a runtime of its own takes it, for as long as the process lives.

@@ -68,6 +68,23 @@ fn ends_whatever_happens(host: &Namespace, home: &Home, happen: impl FnOnce(Daem
 }
 
 #[test]
+fn a_newcomer_that_dies_at_once_leaves_its_cut_to_the_guardian_that_stood_back() {
+    let test = "guardian::a_newcomer_that_dies_at_once_leaves_its_cut_to_the_guardian_that_stood_back";
+    world::inside(test, |world| {
+        let (host, home) = (host(world, 0), home());
+        ends_whatever_happens(&host, &home, |daemon| {
+            let begun = Instant::now();
+            daemon.kill();
+            // So late that a guardian which is still standing back three seconds on would miss the deadline.
+            let late = Duration::from_millis(SHORT_MS * 4 / 5);
+            wait_until("the deadline is near", PATIENT, || begun.elapsed() > late);
+            home.start(&host).kill();
+            None
+        });
+    });
+}
+
+#[test]
 fn a_killed_daemon_leaves_its_cut_to_the_guardian() {
     world::inside("guardian::a_killed_daemon_leaves_its_cut_to_the_guardian", |world| {
         let (host, home) = (host(world, 0), home());
