@@ -50,13 +50,17 @@ fn every_call_on_a_gateway() {
     });
 }
 
-/// `PORTCULLIS_INJECT`: `quick`, or names of system calls separated by commas; all where absent.
-fn wanted(call: &str) -> bool {
-    match std::env::var("PORTCULLIS_INJECT").ok().as_deref() {
-        None | Some("") => true,
-        Some("quick") => QUICK.contains(&call),
-        Some(names) => names.split(',').any(|name| name == call),
+/// `PORTCULLIS_INJECT`: `quick`, or names of phases and of system calls, separated by commas; all where absent.
+fn wanted(phase: Phase, call: &str) -> bool {
+    let given = std::env::var("PORTCULLIS_INJECT").unwrap_or_default();
+    if given == "quick" {
+        return QUICK.contains(&call);
     }
+    let (phases, calls): (Vec<&str>, Vec<&str>) = given
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .partition(|name| PHASES.iter().any(|phase| phase.name() == *name));
+    (phases.is_empty() || phases.contains(&phase.name())) && (calls.is_empty() || calls.contains(&call))
 }
 
 fn matrix(world: World, topology: &str, build: fn(World, usize) -> life::Subject, policy: &'static str) {
@@ -112,7 +116,7 @@ fn cases(lane: &mut Lane) -> Vec<Case> {
             counted.values().sum::<u32>() > 10,
             "{phase:?}: strace saw only {counted:?}"
         );
-        for (call, times) in counted.into_iter().filter(|(call, _)| wanted(call)) {
+        for (call, times) in counted.into_iter().filter(|(call, _)| wanted(phase, call)) {
             for fault in FAULTS.into_iter().filter(|fault| fault.fits(call)) {
                 cases.extend((1..=times).map(|n| Case { phase, call, fault, n }));
             }
