@@ -9,6 +9,7 @@
 //! ```
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ const BASELINES: [&str; 2] = ["baseline.json", "baseline-copy.json"];
 const JOURNAL_MAX_BYTES: u64 = 1 << 30;
 /// Room for some two million routes.
 const BASELINE_MAX_BYTES: u64 = 1 << 30;
+/// How often a file is read before it counts as unreadable, and the pause between: a tenth of a second of a deadline.
+const READ_TRIES: u32 = 6;
+const READ_PAUSE: Duration = Duration::from_millis(20);
 /// Longer than any header: the name, two numbers and a digest.
 const HEADER_MAX_BYTES: usize = 128;
 
@@ -198,12 +202,24 @@ fn read<T: for<'a> Deserialize<'a>>(
     name: &str,
     limit_bytes: u64,
 ) -> Result<Option<T>, StoreError> {
-    let Some(bytes) = directory.read(name, limit_bytes)? else {
+    let Some(bytes) = patiently(|| directory.read(name, limit_bytes))? else {
         return Ok(None);
     };
     let json = unframe(directory, name, &bytes)?;
     let value = serde_json::from_slice(json).map_err(|e| damaged(directory, name, &e.to_string()))?;
     Ok(Some(value))
+}
+
+/// Reads again where the call itself failed: an error of the moment must not count as damage, after which what `routes` and
+/// `link` took away does not come back.
+fn patiently<T>(mut read: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for _ in 1..READ_TRIES {
+        match read() {
+            Err(StoreError::Io { .. }) => std::thread::sleep(READ_PAUSE),
+            other => return other,
+        }
+    }
+    read()
 }
 
 /// The JSON behind a header that fits it.

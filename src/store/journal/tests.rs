@@ -394,3 +394,30 @@ fn a_power_cut_at_any_call_leaves_what_was_acknowledged() {
         }
     }
 }
+
+#[test]
+fn a_call_that_fails_for_a_moment_is_no_damage_and_one_that_goes_on_failing_is_told() {
+    let io = || StoreError::Io {
+        attempted: "open",
+        path: "journal.json".into(),
+        source: std::io::Error::from_raw_os_error(nix::errno::Errno::EIO as i32),
+    };
+    for failures in 0..READ_TRIES {
+        let mut left = failures;
+        let read = patiently(|| match left {
+            0 => Ok(()),
+            _ => {
+                left -= 1;
+                Err(io())
+            }
+        });
+        assert!(read.is_ok(), "{failures} failures");
+    }
+    let mut tries = 0;
+    let read = patiently(|| -> Result<(), StoreError> {
+        tries += 1;
+        Err(io())
+    });
+    assert!(matches!(read, Err(StoreError::Io { .. })));
+    assert_eq!(tries, READ_TRIES);
+}
