@@ -20,7 +20,7 @@ use crate::model::snapshot::Snapshot;
 use crate::planning;
 
 /// Errands that wait for the thread; beyond it callers are turned away.
-const WAITING_MAX: usize = 32;
+pub(super) const WAITING_MAX: usize = 32;
 /// Draws of one declaration, while other cuts begin and end.
 const DRAWS_MAX: u32 = 3;
 
@@ -180,15 +180,28 @@ impl Controller {
             draws: 0,
             then: Box::new(then),
         };
-        match &self.drawer {
+        match &mut self.drawer {
             None => self.draw_here(errand),
             Some(drawer) if drawer.waiting.len() >= WAITING_MAX => {
-                let busy = || ApiError::new(Code::Busy, "too many plans are asked for at once", "ask again");
-                let none = errand.policies.iter().map(|_| Err(busy())).collect();
-                (errand.then)(self, none);
+                // A declaration takes the place of the last plan that is only to be read: no flood of those keeps it out.
+                let last = drawer.waiting.back();
+                let gives_way = purpose == Purpose::Cut && last.is_some_and(|last| last.purpose == Purpose::Show);
+                match gives_way.then(|| drawer.waiting.pop_back()).flatten() {
+                    Some(shown) => {
+                        self.turn_away(shown);
+                        self.send(errand);
+                    }
+                    None => self.turn_away(errand),
+                }
             }
             Some(_) => self.send(errand),
         }
+    }
+
+    fn turn_away(&mut self, errand: Errand) {
+        let busy = || ApiError::new(Code::Busy, "too many plans are asked for at once", "ask again");
+        let none = errand.policies.iter().map(|_| Err(busy())).collect();
+        (errand.then)(self, none);
     }
 
     fn draw_here(&mut self, errand: Errand) {

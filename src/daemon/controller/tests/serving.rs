@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::super::drawing::Open;
+use super::super::drawing::{Open, WAITING_MAX};
 use super::{Bench, Controller, DEFAULT_MS, Unsynced, declare, request, root};
+use crate::api::PlanRequest;
+use crate::api::error::Code;
 use crate::daemon::command::{Command, ControllerHandle, Preconditions};
 use crate::daemon::supervisor::Supervisor;
 use crate::kernel::sim::ModelKernel;
@@ -227,4 +229,40 @@ async fn a_declaration_whose_plan_was_overtaken_is_planned_anew() {
     assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string());
     served.stop.send_replace(true);
     served.thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn plans_without_end_keep_no_declaration_out() {
+    let mut bench = Bench::start();
+    let (served, hears, gives) = serve_held(&mut bench);
+    let plan = || {
+        let handle = served.handle.clone();
+        let request = PlanRequest {
+            policy: "isolate".to_owned(),
+            duration_ms: None,
+            session: None,
+        };
+        tokio::spawn(async move { handle.ask(root(), |reply| Command::Plan(request, reply)).await })
+    };
+    let mut plans: Vec<_> = (0..=WAITING_MAX).map(|_| plan()).collect();
+    let busy = loop {
+        plans.push(plan());
+        tokio::task::yield_now().await;
+        if let Some(done) = plans.iter().position(tokio::task::JoinHandle::is_finished) {
+            break plans.swap_remove(done).await.unwrap().unwrap_err();
+        }
+    };
+    assert_eq!(busy.code, Code::Busy, "one plan too many is turned away");
+    let ask = |reply| Command::Declare(request("bare"), Preconditions::default(), reply);
+    let declaring = served.handle.ask(root(), ask);
+    // Everybody has leave from now on.
+    let leave = std::thread::spawn(move || while hears.recv_timeout(SOON).is_ok() && gives.send(()).is_ok() {});
+    let declared = tokio::time::timeout(SOON, declaring).await.expect("it is answered");
+    let id = declared.unwrap().id;
+    let revert = served.handle.ask(root(), |reply| Command::Revert(id, reply));
+    assert_eq!(revert.await.unwrap().residues, Vec::<String>::new());
+    served.stop.send_replace(true);
+    served.thread.join().unwrap();
+    drop(plans);
+    leave.join().unwrap();
 }
