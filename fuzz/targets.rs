@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use portcullis::daemon::server::exchange;
+use portcullis::daemon::server::Detached;
 use portcullis::kernel::fuzz::{KINDS, datagram, payload};
 use portcullis::model::chain::Verdict;
 use portcullis::model::names::Digest;
@@ -49,7 +49,9 @@ pub fn request(bytes: &[u8]) {
             [head.as_bytes(), rest].concat()
         },
     );
-    let answer = RUNTIME.with(|runtime| runtime.block_on(exchange(&sent))).unwrap();
+    let answer = SERVER
+        .with(|(runtime, server)| runtime.block_on(server.exchange(&sent)))
+        .unwrap();
     assert!(
         answer.is_empty() || answer.starts_with(b"HTTP/1."),
         "{:?}",
@@ -58,8 +60,10 @@ pub fn request(bytes: &[u8]) {
 }
 
 thread_local! {
-    static RUNTIME: tokio::runtime::Runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    static SERVER: (tokio::runtime::Runtime, Detached) = (
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+        Detached::default(),
+    );
     static STATE: (tempfile::TempDir, StateDirectory) = {
         // Memory where there is any: nothing of it is to outlast the run.
         let memory = Path::new("/dev/shm");

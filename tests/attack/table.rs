@@ -113,14 +113,14 @@ impl Row {
 /// The names of the columns.
 pub fn head() -> String {
     format!(
-        "{:<33}{:>9}  {:<16}{:<16}{:<16}{:<16}{:>6}{:>9}{:>9}{:>9}",
+        "{:<33}{:>9}  {:<16}{:<16}{:<16}{:<16}{:>8}{:>9}{:>11}{:>9}",
         "attack", "sent", "status ms", "plan ms", "declare ms", "revert ms", "again", "cpu", "cpu after", "peak MiB"
     )
 }
 
 /// What the columns mean.
 pub const FOOT: &str = "times: p50/p99/max; the budget of declare and revert is p99 250 ms and max 1 s\n\
-    again: how often the operator was turned away and asked again\n\
+    again: how often the operator was turned away and asked again, status and plan + declare and revert\n\
     cpu: of one core, in a second in which the operator asks nothing, during the attack and after it\n\
     peak: VmHWM; the budget is 32 MiB";
 
@@ -131,9 +131,11 @@ pub fn line(row: &Row) -> String {
         let [p50, p99, max] = [50, 99, 100].map(|percent| asked.at(percent).as_millis());
         write!(text, "{:<16}", format!("{p50}/{p99}/{max}")).unwrap();
     }
+    let changed: u64 = row.changing().map(|asked| asked.turned_away).sum();
     let again: u64 = row.asked.iter().map(|asked| asked.turned_away).sum();
+    let again = format!("{}+{changed}", again - changed);
     let [cpu, after] = [row.spun_under_attack, row.spun_after].map(|time| format!("{} %", time.as_millis() / 10));
     let mib = row.peak_kib as f64 / 1024.0;
-    write!(text, "{again:>6}{cpu:>9}{after:>9}{mib:>9.1}").unwrap();
+    write!(text, "{again:>8}{cpu:>9}{after:>11}{mib:>9.1}").unwrap();
     text
 }

@@ -100,39 +100,51 @@ impl Server {
     }
 }
 
-/// What the server answers to these bytes on one connection, with no controller behind it: for the fuzzer and the replay
-/// of its corpus (`fuzz/`).
-///
-/// # Errors
-/// If there is no socket pair to be had, or the bytes are more than fit into one.
+/// A server without a socket and without a controller behind it: for the fuzzer and the replay of its corpus (`fuzz/`).
 #[doc(hidden)]
-pub async fn exchange(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let (mut here, there) = std::os::unix::net::UnixStream::pair()?;
-    here.set_nonblocking(true)?;
-    there.set_nonblocking(true)?;
-    here.write_all(bytes)?;
-    here.shutdown(std::net::Shutdown::Write)?;
-    let (controller, _) = ControllerHandle::channel();
-    let refusals = Refusals::new(controller.clone(), Limits::DEFAULT);
-    let shared = Shared {
-        router: routes::router(controller, refusals.clone(), Grants::default(), Limits::DEFAULT),
-        refusals,
-        limits: Limits::DEFAULT,
-    };
-    let peer = Peer {
-        uid: 0,
-        gid: 0,
-        pid: None,
-    };
-    let place = Admission::new(shared.limits).admit(peer.uid);
-    let place = place.ok_or(io::ErrorKind::ResourceBusy)?;
-    let (_stop, stopped) = watch::channel(false);
-    connection::serve(UnixStream::from_std(there)?, peer, place, shared, stopped).await;
-    let mut answer = Vec::new();
-    match here.read_to_end(&mut answer) {
-        // Reset: it did not read everything, and said why before.
-        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
-        Ok(_) | Err(_) => Ok(answer),
+#[derive(Debug)]
+pub struct Detached(Shared);
+
+#[doc(hidden)]
+impl Default for Detached {
+    fn default() -> Self {
+        let (controller, _) = ControllerHandle::channel();
+        let refusals = Refusals::new(controller.clone(), Limits::DEFAULT);
+        Self(Shared {
+            router: routes::router(controller, refusals.clone(), Grants::default(), Limits::DEFAULT),
+            refusals,
+            limits: Limits::DEFAULT,
+        })
+    }
+}
+
+#[doc(hidden)]
+impl Detached {
+    /// What is answered to these bytes on one connection.
+    ///
+    /// # Errors
+    /// If there is no socket pair to be had, or the bytes are more than fit into one.
+    pub async fn exchange(&self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let (mut here, there) = std::os::unix::net::UnixStream::pair()?;
+        here.set_nonblocking(true)?;
+        there.set_nonblocking(true)?;
+        here.write_all(bytes)?;
+        here.shutdown(std::net::Shutdown::Write)?;
+        let peer = Peer {
+            uid: 0,
+            gid: 0,
+            pid: None,
+        };
+        let place = Admission::new(self.0.limits).admit(peer.uid);
+        let place = place.ok_or(io::ErrorKind::ResourceBusy)?;
+        let (_stop, stopped) = watch::channel(false);
+        connection::serve(UnixStream::from_std(there)?, peer, place, self.0.clone(), stopped).await;
+        let mut answer = Vec::new();
+        match here.read_to_end(&mut answer) {
+            // Reset: it did not read everything, and said why before.
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
+            Ok(_) | Err(_) => Ok(answer),
+        }
     }
 }
 
