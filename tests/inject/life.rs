@@ -18,6 +18,10 @@ use super::world::{self, Kid, World, ip, wait_for_dad, wait_until};
 const DURATION: Duration = Duration::from_millis(1_500);
 /// By then, after its deadline, a cut has ended (promise 6).
 const LATEST: Duration = Duration::from_secs(2);
+/// The routes of a subject over its uplink.
+const ROUTES: &str = "route add default via 10.0.0.1
+     route add default via fd00:0::1
+     route add 10.9.0.0/16 via 10.0.0.1 metric 7 mtu 1400";
 /// How often the kernel is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -71,12 +75,7 @@ fn subject(world: World, number: usize, links: &[(&str, &str, u8)]) -> Subject {
         );
     }
     wait_for_dad(&here);
-    ip(
-        &here,
-        "route add default via 10.0.0.1
-         route add default via fd00:0::1
-         route add 10.9.0.0/16 via 10.0.0.1 metric 7 mtu 1400",
-    );
+    ip(&here, ROUTES);
     Subject {
         namespace: here,
         _peers: vec![router],
@@ -277,10 +276,13 @@ impl Lane {
         }
     }
 
-    /// Lets the next life begin where this one went wrong: a daemon without a journal removes what carries our marks.
-    fn clean(&self) {
+    /// Lets the next life begin where this one went wrong: a daemon without a journal removes what carries our marks, and
+    /// what a cut had withdrawn is put back by hand.
+    fn clean(&mut self) {
         let home = home();
         home.start(&self.subject.namespace).stop();
+        ip(&self.subject.namespace, &ROUTES.replace("add", "replace"));
+        self.baseline = state(&self.subject.namespace);
     }
 }
 
