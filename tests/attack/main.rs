@@ -104,7 +104,11 @@ fn endure(host: &Namespace, attack: &'static Attack) -> Row {
     let after = Health::of(&daemon);
     assert_eq!(after.zombies, 0, "{}: a dead child was not reaped", attack.name);
     row.peak_kib = after.peak_kib;
-    row.spun_after = Health::spent(&daemon, QUIET);
+    // Plans that nobody waits for any more may still be drawn; then it rests.
+    wait_until("the daemon is at rest", PATIENT, || {
+        row.spun_after = Health::spent(&daemon, QUIET);
+        row.spun_after <= table::AT_REST
+    });
     finish(&home, host, daemon);
     println!("{}", table::line(&row));
     row
