@@ -1,5 +1,7 @@
 //! The clocks, behind a trait, so that every decision can be tested at any time of day.
 
+use std::time::Duration;
+
 use nix::time::{ClockId, clock_gettime};
 
 use crate::model::emergency::Moment;
@@ -8,6 +10,11 @@ use crate::model::emergency::Moment;
 pub trait Clock: Send {
     /// Both clocks, now.
     fn now(&self) -> Moment;
+
+    /// Waits for so long, as for a kernel that needs time. A clock that is set by hand goes on by it.
+    fn pause(&self, how_long: Duration) {
+        std::thread::sleep(how_long);
+    }
 }
 
 /// The kernel's clocks.

@@ -116,6 +116,11 @@ impl ModelKernel {
         self.world().state.clone()
     }
 
+    /// Looks at what it holds now without a copy of it.
+    pub fn look<T>(&self, at: impl FnOnce(&Snapshot) -> T) -> T {
+        at(&self.world().state)
+    }
+
     /// Acts as a third party; watches see it.
     ///
     /// # Errors

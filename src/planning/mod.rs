@@ -29,7 +29,7 @@ mod sections;
 mod session;
 mod slots;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transition;
 mod unmarked;
 mod vigil;

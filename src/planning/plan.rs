@@ -8,7 +8,7 @@ use super::desired::{Desired, desired};
 use super::ours::{is_armed_rule, is_our_filter, is_our_link, is_our_qdisc, is_our_rule};
 use super::reachability::links_of;
 use super::refusal::Refusal;
-use super::resolve::resolve;
+use super::resolve::{resolve, widen};
 use super::routes::withdraws;
 use super::transition::steps;
 use super::{explain, slots};
@@ -82,6 +82,8 @@ fn with_new_links(baseline: &Snapshot, host: &Snapshot) -> Snapshot {
 /// same finds it and keeps it when the other ends.
 fn without_cuts(host: &Snapshot, baseline: &Snapshot, in_force: &[Cut]) -> Snapshot {
     let mut view = host.clone();
+    // A whole host's links are all that the baseline has, though the cut may not list them yet.
+    let in_force: Vec<Cut> = in_force.iter().map(|cut| widen(cut, baseline)).collect();
     let taken = |cut: &Cut, route: &crate::model::object::Route| {
         let down = cut.methods.contains(&Method::Link);
         let withdrawn = withdraws(cut) && cut.withdrawn.contains(route);
@@ -96,6 +98,16 @@ fn without_cuts(host: &Snapshot, baseline: &Snapshot, in_force: &[Cut]) -> Snaps
     let lost = baseline.routes.iter().filter(|r| in_force.iter().any(|c| taken(c, r)));
     let lost: Vec<_> = lost.filter(|r| !host.routes.contains(r)).cloned().collect();
     view.routes.extend(lost);
+    let down = |index: u32| {
+        let sets_down = |c: &Cut| c.methods.contains(&Method::Link) && c.links.contains_key(&index);
+        in_force.iter().any(sets_down)
+    };
+    let of_down = baseline.nexthops.iter().filter(|n| n.link.is_some_and(down));
+    let lost: Vec<_> = of_down
+        .filter(|n| host.nexthops.iter().all(|h| h.id != n.id))
+        .cloned()
+        .collect();
+    view.nexthops.extend(lost);
     view.sort();
     view
 }

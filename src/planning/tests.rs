@@ -5,7 +5,7 @@ mod coverage;
 mod golden;
 pub(super) mod hosts;
 mod laws;
-mod packets;
+pub(crate) mod packets;
 mod refusals;
 mod safety;
 mod sessions;

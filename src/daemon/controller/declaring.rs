@@ -263,7 +263,8 @@ impl Controller {
                 draw.host.clone()
             }
             Some(known) => {
-                let grown = planning::grown(known, &draw.host, &self.held_cuts(), &self.ended_cuts(), &emergency.cut);
+                let [standing, ended] = self.cuts_beside();
+                let grown = planning::grown(known, &draw.host, &emergency.cut, &standing, &ended);
                 if grown != *known {
                     self.books.renew_baseline(&grown).map_err(no_journal)?;
                 }

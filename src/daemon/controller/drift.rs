@@ -70,10 +70,10 @@ impl Controller {
     fn take_in(&mut self, now: &Snapshot) {
         let before = self.baseline.as_ref().unwrap_or(now);
         let reached: Vec<Cut> = self.held().map(|e| reached(&e.cut, before, now)).collect();
-        let (held, ended) = (self.held_cuts(), self.ended_cuts());
+        let [standing, ended] = self.cuts_beside();
         let grown = self.baseline.as_ref().and_then(|baseline| {
             let takes = reached.iter().filter(|cut| !only_add([*cut]));
-            grown(baseline, now, (&held, &ended), takes)
+            grown(baseline, now, (&standing, &ended), takes)
         });
         self.unwritten = None;
         if let Some(grown) = grown {
@@ -96,6 +96,11 @@ impl Controller {
         if any && let Err(error) = self.save() {
             warn!(error = chain(&error), "the journal could not be written, going on");
         }
+    }
+
+    /// The cuts that stand, and those that ended beside them.
+    pub(super) fn cuts_beside(&self) -> [Vec<Cut>; 2] {
+        [&self.emergencies, &self.ended].map(|list| list.iter().map(|e| e.cut.clone()).collect())
     }
 
     fn heal(&mut self, now: &Snapshot, steps: &[Step]) {
@@ -180,7 +185,7 @@ fn reached(cut: &Cut, baseline: &Snapshot, now: &Snapshot) -> Cut {
 fn grown<'a>(
     baseline: &Snapshot,
     now: &Snapshot,
-    (held, ended): (&[Cut], &[Cut]),
+    (standing, ended): (&[Cut], &[Cut]),
     cuts: impl Iterator<Item = &'a Cut>,
 ) -> Option<Snapshot> {
     let grown = cuts.fold(None, |grown: Option<Snapshot>, cut| {
@@ -189,7 +194,7 @@ fn grown<'a>(
             ..cut.clone()
         };
         let known = grown.as_ref().unwrap_or(baseline);
-        Some(planning::grown(known, now, held, ended, &links))
+        Some(planning::grown(known, now, &links, standing, ended))
     });
     grown.filter(|grown| grown != baseline)
 }

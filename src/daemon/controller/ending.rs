@@ -2,7 +2,7 @@
 //!
 //! A restore waits for nothing but the kernel: what cannot be recorded is put back all the same.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tracing::{error, info, warn};
@@ -12,6 +12,7 @@ use crate::api::error::{ApiError, Code, chain};
 use crate::api::{EmergencyView, ReceiptView};
 use crate::daemon::command::Preconditions;
 use crate::kernel::Kinds;
+use crate::model::change::Change;
 use crate::model::cut::Cut;
 use crate::model::emergency::{Event, Refusal, State};
 use crate::model::names::EmergencyId;
@@ -22,6 +23,9 @@ use crate::planning::{self, Restoration, Wait};
 
 /// A restore is computed anew from what the kernel holds until nothing is left to do, this often at most.
 const RESTORE_ATTEMPTS: u32 = 8;
+/// Of these the first end at a step that does not go through: what lets lifelines pass must not be cleared away while what
+/// cuts them still stands. The later ones do what they can.
+const CAREFUL_ATTEMPTS: u32 = 4;
 /// How long duplicate address detection may take (RFC 4862: one probe and up to two random seconds).
 const DETECTION_PATIENCE: Duration = Duration::from_secs(4);
 /// How long the kernel may take to make the routes of an address that needs no detection: it does so in a work queue.
@@ -33,6 +37,30 @@ const ADDRESSES: Kinds = Kinds {
 };
 /// Between two looks at it.
 const DETECTION_LOOK: Duration = Duration::from_millis(20);
+
+/// What a step that does not go through means for those behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Care {
+    StopAtFailure,
+    GoOn,
+}
+
+impl Care {
+    fn in_attempt(attempt: u32) -> Self {
+        if attempt < CAREFUL_ATTEMPTS {
+            Self::StopAtFailure
+        } else {
+            Self::GoOn
+        }
+    }
+}
+
+/// How far steps were carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Went {
+    All,
+    Short,
+}
 
 impl Controller {
     /// `POST /v1/emergencies/{id}/confirm`.
@@ -194,15 +222,15 @@ impl Controller {
         let mut ended = self.ended_cuts();
         ended.push(cut.clone());
         let mut now = before.clone();
-        for _ in 0..RESTORE_ATTEMPTS {
+        for attempt in 0..RESTORE_ATTEMPTS {
             let restoration = planning::restore(&now, &baseline, &ended, remaining).map_err(|e| e.to_string())?;
             if restoration.steps.is_empty() {
                 break;
             }
-            now = self.undo(&restoration)?;
+            now = self.undo(&restoration, Care::in_attempt(attempt))?;
         }
         // Refusals on the way do not count: what counts is what was read back.
-        let read = Instant::now();
+        let read = self.uptime();
         loop {
             let receipt = planning::receipt(&baseline, &before, &now, &ended, remaining);
             // The kernel makes routes of addresses in its own time, after a detection also of one that a killed process
@@ -213,23 +241,23 @@ impl Controller {
                 (false, true) => ROUTES_PATIENCE,
                 (false, false) => Duration::ZERO,
             };
-            if receipt.is_clean() || read.elapsed() >= patience {
+            if receipt.is_clean() || self.uptime().saturating_sub(read) >= patience {
                 return Ok(super::views::receipt(id, &receipt));
             }
-            std::thread::sleep(DETECTION_LOOK);
+            self.clock.pause(DETECTION_LOOK);
             now = self.read_patiently(Kinds::ALL)?;
         }
     }
 
     /// Opens gate and seal at once, however large the routing tables are and whatever happens to them.
     fn open(&mut self, baseline: &Snapshot, remaining: &[Cut]) -> Result<(), String> {
-        for _ in 0..RESTORE_ATTEMPTS {
+        for attempt in 0..RESTORE_ATTEMPTS {
             let now = self.read_patiently(reading::ADDITIVE)?;
             let steps = planning::additive_part(&now, baseline, remaining).map_err(|e| e.to_string())?;
             if steps.is_empty() {
                 break;
             }
-            self.run_all(&steps);
+            self.carry_on(&steps, Care::in_attempt(attempt));
         }
         Ok(())
     }
@@ -261,34 +289,49 @@ impl Controller {
     }
 
     /// Carries a restoration out, waiting where the kernel needs time, and reads what came of it.
-    fn undo(&mut self, restoration: &Restoration) -> Result<Snapshot, String> {
+    fn undo(&mut self, restoration: &Restoration, care: Care) -> Result<Snapshot, String> {
         let mut from = 0;
         for wait in &restoration.waits {
             let until = wait.before_step.min(restoration.steps.len());
-            self.run_all(&restoration.steps[from..until]);
+            if self.carry_on(&restoration.steps[from..until], care) == Went::Short {
+                return self.read_patiently(Kinds::ALL);
+            }
             self.wait_for(wait)?;
             from = until;
         }
-        self.run_all(&restoration.steps[from..]);
+        self.carry_on(&restoration.steps[from..], care);
         self.read_patiently(Kinds::ALL)
     }
 
-    fn run_all(&mut self, steps: &[Step]) {
-        for failure in self.run_whatever_fails(steps) {
-            warn!(
-                error = chain(&failure),
-                "a step of the restore did not go through, computing it again"
-            );
+    fn carry_on(&mut self, steps: &[Step], care: Care) -> Went {
+        for step in steps {
+            let failures = self.run_whatever_fails(std::slice::from_ref(step));
+            for failure in &failures {
+                warn!(
+                    error = chain(failure),
+                    "a step of the restore did not go through, computing it again"
+                );
+            }
+            // Where sysctls cannot be written, addresses only take longer.
+            let matters = !step.changes.iter().all(|c| matches!(c, Change::SetSysctl(_)));
+            if care == Care::StopAtFailure && matters && !failures.is_empty() {
+                return Went::Short;
+            }
         }
+        Went::All
     }
 
     /// Duplicate address detection takes one to two seconds; what is not usable by then is left to the next attempt.
     fn wait_for(&mut self, wait: &Wait) -> Result<(), String> {
-        let until = Instant::now() + DETECTION_PATIENCE;
-        while !wait.is_over(&self.read_patiently(ADDRESSES)?) && Instant::now() < until {
-            std::thread::sleep(DETECTION_LOOK);
+        let until = self.uptime() + DETECTION_PATIENCE;
+        while !wait.is_over(&self.read_patiently(ADDRESSES)?) && self.uptime() < until {
+            self.clock.pause(DETECTION_LOOK);
         }
         Ok(())
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_millis(self.now().boottime_ms)
     }
 
     /// Moves an ended emergency to the past; the last one takes the baseline and the journal with it.

@@ -43,7 +43,7 @@ impl Controller {
                 // A process that died between a restore and the end of its journal left one that is over.
                 (self.ended, self.emergencies) = all.partition(|e| e.state == State::Ended);
                 self.take_up_baseline(recovered.baseline, &recovered.damage)?;
-                self.take_up(&recovered.contents.boot_id, last);
+                self.take_up(&recovered.contents.boot_id, last)?;
             }
             Ok(None) => self.sweep("no emergency is in the journal")?,
             Err(damaged) => self.start_from_marks(&chain(&damaged))?,
@@ -81,7 +81,7 @@ impl Controller {
         Ok(())
     }
 
-    fn take_up(&mut self, saved_in: &str, last: LastRun) {
+    fn take_up(&mut self, saved_in: &str, last: LastRun) -> Result<(), StartError> {
         let found = match last {
             _ if saved_in != self.now().boot_id => Found::Rebooted,
             LastRun::Stopped => Found::Stopped,
@@ -90,7 +90,7 @@ impl Controller {
         if found == Found::Rebooted {
             // What the host came up with is what it goes back to; the old baseline names links that may be gone.
             let before = self.baseline.take();
-            self.renew_baseline();
+            self.renew_baseline()?;
             self.relocate(before.as_ref());
         }
         // First what is over: it must not be laid again for even a moment.
@@ -112,6 +112,7 @@ impl Controller {
                 warn!(error = chain(&error), "the journal could not be removed, going on");
             }
         }
+        Ok(())
     }
 
     /// Finds the links of every cut again. One whose links are not all there is not held on others: it ends.
@@ -154,16 +155,22 @@ impl Controller {
         });
     }
 
-    fn renew_baseline(&mut self) {
-        match self.kernel.snapshot(Kinds::ALL) {
-            Ok(now) => {
-                if let Err(error) = self.books.renew_baseline(&now) {
-                    warn!(error = chain(&error), "the new baseline could not be written, going on");
-                }
-                self.baseline = Some(now);
-            }
-            Err(error) => error!(error = chain(&error), "the kernel could not be read after the reboot"),
+    /// Without a reading nothing is laid: what the cut takes could not be put back. What carries our marks is of a process
+    /// that was here in this boot already, and could not write it down: it is no part of the host.
+    fn renew_baseline(&mut self) -> Result<(), StartError> {
+        let now = match self.read_patiently(Kinds::ALL) {
+            Ok(now) => now,
+            Err(_) => self.kernel.snapshot(Kinds::ALL)?,
+        };
+        let now = match planning::without_ours(&now, &[]) {
+            unmarked if unmarked == now => now,
+            _ => planning::without_ours(&now, &self.held_cuts()),
+        };
+        if let Err(error) = self.books.renew_baseline(&now) {
+            warn!(error = chain(&error), "the new baseline could not be written, going on");
         }
+        self.baseline = Some(now);
+        Ok(())
     }
 
     fn take_up_one(&mut self, id: EmergencyId, found: Found) {

@@ -6,6 +6,8 @@ mod decisions;
 mod disk;
 mod kernel;
 mod killed;
+mod lives;
+mod overlap;
 mod raised;
 mod recovery;
 mod serving;
@@ -13,6 +15,7 @@ mod vigil;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -139,6 +142,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Moment {
         self.0.lock().unwrap().clone()
+    }
+
+    fn pause(&self, how_long: Duration) {
+        self.pass(u64::try_from(how_long.as_millis()).unwrap());
     }
 }
 

@@ -232,6 +232,15 @@ fn blocks_that_never_reached_the_disk_are_a_torn_tail_only_at_the_end() {
 
 /// The bytes of version 1 as files, read for ever.
 #[test]
+fn blocks_of_zeros_between_good_records_are_no_torn_tail() {
+    let mut lines = log();
+    lines.insert(3, b"\0\0\0\0\n".to_vec());
+    let (line, flaw) = flaw_of(verdict_of(&lines.concat(), &[]));
+    assert_eq!(line, 4);
+    assert!(matches!(flaw, Flaw::NotJson(_)), "{flaw:?}");
+}
+
+#[test]
 fn the_golden_log_passes_and_is_what_is_written_today() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/audit/v1.jsonl");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -88,13 +88,13 @@ fn add_v6(state: &mut Snapshot, address: &Address, up: bool) -> Result<Outcome, 
     let at = start + ours.iter().position(|a| !wider(a)).unwrap_or(ours.len());
     let mut new = address.clone();
     let detects = new.flags & FLAG_NODAD == 0 && !state.link(new.link).is_some_and(|l| l.is_loopback());
-    new.tentative = Volatile(detects || !up);
+    new.tentative = Volatile(detects);
     state.addresses.insert(at, new.clone());
     if up {
         connect_v6(state, &new);
-        if !new.tentative.0 {
-            add_host_routes_v6(state, &new);
-        }
+    }
+    if !new.tentative.0 {
+        add_host_routes_v6(state, &new);
     }
     Ok(Outcome::Applied)
 }
@@ -294,11 +294,19 @@ fn disconnect_v4(state: &mut Snapshot, gone: &Address) {
     }
     let sources: Vec<IpAddr> = lost.iter().chain(&heirs).map(Address::own).collect();
     let on_link = |r: &Route| r.family == Family::V4 && r.links().any(|l| l == gone.link);
+    // What another link has, too, is still an address of this host (`fib_del_ifaddr()`).
+    let others: Vec<IpAddr> = state
+        .addresses
+        .iter()
+        .filter(|a| a.link != gone.link)
+        .map(Address::own)
+        .collect();
     state.routes.retain(|r| {
         let to_it = r.kind == Route::LOCAL && on_link(r) && sources.contains(&r.destination.addr());
-        let from_it = r
-            .preferred_source
-            .is_some_and(|s| s == gone.own() || sources.contains(&s));
+        let from_it = r.preferred_source.is_some_and(|s| {
+            let connected = on_link(r) && r.protocol == Route::PROTOCOL_KERNEL;
+            sources.contains(&s) && (connected || !others.contains(&s))
+        });
         !to_it && !from_it
     });
     let up = state.link(gone.link).is_some_and(|l| l.up);
@@ -309,7 +317,25 @@ fn disconnect_v4(state: &mut Snapshot, gone: &Address) {
     }
     let (start, end) = range(state, gone.link, Family::V4);
     if start == end {
-        state.routes.retain(|r| !on_link(r));
+        let addressed: Vec<u32> = state
+            .addresses
+            .iter()
+            .filter(|a| a.family == Family::V4)
+            .map(|a| a.link)
+            .collect();
+        let living: Vec<u32> = state
+            .links
+            .iter()
+            .filter(|l| l.up && addressed.contains(&l.index))
+            .map(|l| l.index)
+            .collect();
+        state
+            .routes
+            .retain(|r| !on_link(r) || r.hops.iter().any(|h| living.contains(&h.link)));
+        // `fib_disable_ip()` ends in `arp_ifdown()`.
+        state
+            .neighbours
+            .retain(|n| (n.link, n.family) != (gone.link, Family::V4));
     }
 }
 

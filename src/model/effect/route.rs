@@ -19,10 +19,10 @@ pub(super) fn add(state: &mut Snapshot, route: &Route) -> Result<Outcome, i32> {
     if new.family == Family::V6 && new.metric == 0 {
         new.metric = METRIC_USER;
     }
+    check(state, &new)?;
     if rival(state, &new).is_some() {
         return Ok(Outcome::AlreadySo);
     }
-    check(state, &new)?;
     insert(state, new);
     Ok(Outcome::Applied)
 }
@@ -134,16 +134,20 @@ fn check_seen(state: &Snapshot, route: &Route, seen: &mut Seen) -> Result<(), i3
     }
     let of_host = route.family == Family::V4 && route.scope == SCOPE_HOST;
     for index in route.links() {
-        let link = state.link(index).ok_or(errno::ENODEV)?;
-        if !link.up && !of_host {
-            return Err(errno::ENETDOWN);
-        }
+        state.link(index).ok_or(errno::ENODEV)?;
     }
+    let is_down = |over: Option<u32>| over.and_then(|index| state.link(index)).is_some_and(|l| !l.up);
     let asks = Asks::route(route);
     let own = (route.gateway, route.link, route.flags);
     let legs = route.hops.iter().map(|h| (h.gateway, Some(h.link), u32::from(h.flags)));
     for (gateway, over, flags) in std::iter::once(own).chain(legs) {
-        let Some(gateway) = gateway else { continue };
+        // A gateway is looked up first, and not found over a link that is down.
+        let Some(gateway) = gateway else {
+            if is_down(over) && !of_host {
+                return Err(errno::ENETDOWN);
+            }
+            continue;
+        };
         let asks = asks.with(flags & FLAG_ONLINK);
         let answer = seen.entry((gateway, over, asks));
         (*answer.or_insert_with(|| check_gateway(state, gateway, over, asks)))?;

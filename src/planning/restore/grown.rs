@@ -1,34 +1,43 @@
-//! A baseline that grows: a cut that begins while others are in force may take what came after the baseline.
-
-use std::collections::BTreeSet;
+//! A baseline that grows: a cut that begins while others are in force may take what came after the baseline, and takes
+//! nothing of what went since.
 
 use crate::model::cut::Cut;
 use crate::model::diff::same_identity;
-use crate::model::object::{Address, Family, Link};
+use crate::model::object::{Address, Link};
 use crate::model::snapshot::{Object, Snapshot};
 
 use super::super::ours;
-use super::lost::{Lost, take};
+use super::lost::{Lost, links_of, take};
 
 /// The baseline with what this cut will take and the baseline does not have, or has otherwise: objects that others made
-/// or changed on the host since. Without it they could not be put back. The cut itself must not stand yet.
-///
-/// What looks otherwise because of the cuts that are `held`, or of those that ended while they were, is no change of
-/// others: the baseline knows it whole.
+/// or changed on the host since. Without it they could not be put back. And without what others removed since: it would
+/// be taken for the cut's doing, and put back. The cut itself must not stand yet; `standing` are those that do, and
+/// `ended` those that ended beside them and may have left away what needs a link that those hold. What looks otherwise
+/// because of them is no change of others: the baseline knows it whole.
 #[must_use]
-pub fn grown(baseline: &Snapshot, host: &Snapshot, held: &[Cut], ended: &[Cut], cut: &Cut) -> Snapshot {
-    let left = [held.to_vec(), [held, ended].concat()].map(|cuts| {
-        let mut left = baseline.clone();
-        take(&mut left, &cuts);
-        left
-    });
+pub fn grown(baseline: &Snapshot, host: &Snapshot, cut: &Cut, standing: &[Cut], ended: &[Cut]) -> Snapshot {
     let lost = Lost::to(host, std::slice::from_ref(cut), &[]);
     let mut grown = baseline.clone();
+    for object in removed(baseline, host, cut, (standing, ended)) {
+        drop_from(&mut grown, &object);
+    }
+    for index in set_down(baseline, host, cut, standing) {
+        grown
+            .links
+            .iter_mut()
+            .filter(|l| l.index == index)
+            .for_each(|l| l.up = false);
+    }
     for index in &lost.raised {
         if let Some(link) = host.link(*index) {
             take_in_link(&mut grown, link);
         }
     }
+    let left = [standing.to_vec(), [standing, ended].concat()].map(|cuts| {
+        let mut left = baseline.clone();
+        take(&mut left, &cuts);
+        left
+    });
     let altered = lost.altered.into_iter().map(|(there, _)| there);
     let taken: Vec<Object> = lost
         .objects
@@ -37,28 +46,56 @@ pub fn grown(baseline: &Snapshot, host: &Snapshot, held: &[Cut], ended: &[Cut], 
         .filter(|o| !is_known(&grown, o) && !left.iter().any(|left| is_known(left, o)))
         .collect();
     for object in taken {
-        take_in(&mut grown, object);
+        if let Object::Address(new) = &object {
+            take_in_address(&mut grown, host, new);
+        } else {
+            take_in(&mut grown, object);
+        }
     }
-    in_order(&mut grown.addresses, &baseline.addresses, &host.addresses);
     grown.sort();
     grown
 }
 
-/// Among equals the kernel prefers the first, and a restore keeps the baseline's order. That is the order of the host now;
-/// where a link has lost addresses it tells nothing, and what is new stands before what is known of its scope, as
-/// `ipv6_link_dev_addr()` places it.
-fn in_order(addresses: &mut [Address], known: &[Address], now: &[Address]) {
-    let place = |list: &[Address], a: &Address| list.iter().position(|x| x == a);
-    let lost: BTreeSet<(u32, Family)> = addresses
-        .iter()
-        .filter(|a| place(now, a).is_none())
-        .map(|a| (a.link, a.family))
-        .collect();
-    addresses.sort_by_key(|a| match lost.contains(&(a.link, a.family)) {
-        false => (a.link, a.family, 0, place(now, a)),
-        // None, for what is not known, comes before Some.
-        true => (a.link, a.family, a.scope, place(known, a)),
-    });
+/// What the cut would take of the baseline, if it were still there: not on the host, and no other cut's doing.
+fn removed(baseline: &Snapshot, host: &Snapshot, cut: &Cut, (standing, ended): (&[Cut], &[Cut])) -> Vec<Object> {
+    let lost = |cut: &Cut| Lost::to(baseline, std::slice::from_ref(cut), &[]);
+    let took = |cuts: &[Cut]| -> Vec<Object> {
+        let one_by_one = cuts.iter().map(lost);
+        one_by_one
+            .flat_map(|lost| lost.objects.objects().collect::<Vec<_>>())
+            .collect()
+    };
+    let down: Vec<u32> = standing.iter().flat_map(|cut| lost(cut).raised).collect();
+    let left = |object: &Object| links_of(object).iter().any(|index| down.contains(index));
+    let mut by_others = took(standing);
+    by_others.extend(took(ended).into_iter().filter(left));
+    let there: Vec<Object> = host.objects().collect();
+    let is_there = |object: &Object| there.iter().any(|now| same_identity(now, object));
+    took(std::slice::from_ref(cut))
+        .into_iter()
+        .filter(|object| !by_others.contains(object) && !is_there(object))
+        .collect()
+}
+
+/// The links that the cut would set down and somebody else has set down already.
+fn set_down(baseline: &Snapshot, host: &Snapshot, cut: &Cut, standing: &[Cut]) -> Vec<u32> {
+    let taken = |cut: &Cut| Lost::to(baseline, std::slice::from_ref(cut), &[]).raised;
+    let by_others: Vec<u32> = standing.iter().flat_map(taken).collect();
+    let is_down = |index: &u32| host.link(*index).is_some_and(|l| !l.up);
+    taken(cut)
+        .into_iter()
+        .filter(|index| is_down(index) && !by_others.contains(index))
+        .collect()
+}
+
+fn drop_from(grown: &mut Snapshot, object: &Object) {
+    match object {
+        Object::Address(x) => grown.addresses.retain(|k| k != x),
+        Object::Nexthop(x) => grown.nexthops.retain(|k| k != x),
+        Object::Route(x) => grown.routes.retain(|k| k != x),
+        Object::Neighbour(x) => grown.neighbours.retain(|k| k != x),
+        Object::Link(_) | Object::Rule(_) | Object::Qdisc(_) | Object::Filter(_) | Object::Sysctl(_) => {}
+    }
 }
 
 /// A link that is up comes up again; a group of ours is no group to go back to.
@@ -75,6 +112,21 @@ fn take_in_link(grown: &mut Snapshot, link: &Link) {
         }
         None => grown.links.push(link.clone()),
     }
+}
+
+/// A new address comes before the first known one that it stands before on the host. Among equals the kernel prefers the
+/// first, and the known ones keep their order: one that another cut took is not on the host to be compared with.
+fn take_in_address(grown: &mut Snapshot, host: &Snapshot, new: &Address) {
+    let same = |a: &Address| same_identity(&Object::Address(a.clone()), &Object::Address(new.clone()));
+    if let Some(known) = grown.addresses.iter_mut().find(|a| same(a)) {
+        *known = new.clone();
+        return;
+    }
+    let place = |a: &Address| host.addresses.iter().position(|x| x == a);
+    let beside = |a: &Address| (a.link, a.family) == (new.link, new.family);
+    let behind = |a: &Address| beside(a) && place(a).is_some_and(|at| place(new).is_some_and(|new| new < at));
+    let at = grown.addresses.iter().position(behind);
+    grown.addresses.insert(at.unwrap_or(grown.addresses.len()), new.clone());
 }
 
 fn is_known(grown: &Snapshot, object: &Object) -> bool {
@@ -94,8 +146,7 @@ fn is_known(grown: &Snapshot, object: &Object) -> bool {
 fn take_in(grown: &mut Snapshot, object: Object) {
     let same = |known: Object| same_identity(&known, &object);
     match &object {
-        Object::Link(_) => {}
-        Object::Address(x) => put(&mut grown.addresses, x, |k| same(Object::Address(k.clone()))),
+        Object::Link(_) | Object::Address(_) => {}
         Object::Nexthop(x) => put(&mut grown.nexthops, x, |k| same(Object::Nexthop(k.clone()))),
         Object::Route(x) => put(&mut grown.routes, x, |k| same(Object::Route(k.clone()))),
         Object::Rule(x) => put(&mut grown.rules, x, |k| same(Object::Rule(k.clone()))),
@@ -165,7 +216,7 @@ mod tests {
             let [first, second] = begin.map(|link| unplugs(&baseline, link));
             let mut now = baseline.clone();
             must(&mut now, &set(begin[0], LinkSetting::Down));
-            let known = grown(&baseline, &now, std::slice::from_ref(&first), &[], &second);
+            let known = grown(&baseline, &now, &second, std::slice::from_ref(&first), &[]);
             assert_eq!(
                 known.to_string(),
                 baseline.to_string(),
@@ -193,7 +244,7 @@ mod tests {
         must(&mut now, &Change::Add(Object::Address(address(2, "10.0.7.2/24"))));
         must(&mut now, &Change::Add(Object::Address(address(2, "fd00:7::2/64"))));
         settle(&mut now);
-        let known = grown(&baseline, &now, &[first], &[], &second);
+        let known = grown(&baseline, &now, &second, &[first], &[]);
         assert!(known.to_string().contains("fd00:7::2"), "{known}");
     }
 }

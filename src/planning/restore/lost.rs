@@ -142,7 +142,7 @@ impl Lost {
 }
 
 /// The links without which an object cannot be.
-fn links_of(object: &Object) -> Vec<u32> {
+pub(super) fn links_of(object: &Object) -> Vec<u32> {
     match object {
         Object::Address(x) => vec![x.link],
         Object::Nexthop(x) => x.link.into_iter().collect(),

@@ -276,7 +276,7 @@ fn what_came_after_the_baseline_comes_back_if_a_later_cut_takes_it() {
     settle(&mut now);
     let with_theirs = now.clone();
     let cut = cut(&[2], Vec::new());
-    let grown = super::grown(&baseline, &now, &[], &[], &cut);
+    let grown = super::grown(&baseline, &now, &cut, &[], &[]);
     carry_out(&mut now, &cut);
     run(&mut now, &grown, &[cut], &[], Until::End);
     assert_eq!(diff(&with_theirs, &now), []);

@@ -7,25 +7,25 @@ use crate::model::snapshot::Snapshot;
 
 /// A TCP or UDP packet. `over` is the link on which it comes in; none for what begins here.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Packet {
-    pub(super) over: Option<u32>,
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
-    pub(super) protocol: u8,
-    pub(super) source_port: u16,
-    pub(super) destination_port: u16,
+pub(crate) struct Packet {
+    pub(crate) over: Option<u32>,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: u8,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
 }
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Delivered,
     Sent(u32),
     Lost,
 }
 
 impl Packet {
-    pub(super) fn fate(&self, state: &Snapshot) -> Fate {
+    pub(crate) fn fate(&self, state: &Snapshot) -> Fate {
         if self.over.is_some_and(|l| self.is_dropped(state, l, Side::Ingress)) {
             return Fate::Lost;
         }
@@ -39,7 +39,7 @@ impl Packet {
         }
     }
 
-    pub(super) fn passes(&self, state: &Snapshot) -> bool {
+    pub(crate) fn passes(&self, state: &Snapshot) -> bool {
         self.fate(state) != Fate::Lost
     }
 

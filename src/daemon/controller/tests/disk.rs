@@ -111,6 +111,11 @@ fn without_a_durable_record_nothing_is_cut_whichever_call_of_the_disk_fails() {
             }
             Ok(cut) => {
                 assert_eq!(cut.state, EmergencyState::InForce, "{context}");
+                let log = std::fs::read_to_string(bench.state().join("audit.jsonl")).unwrap();
+                assert!(
+                    log.contains("\"event\":\"declared\""),
+                    "{context}: a cut without its record"
+                );
                 assert_eq!(
                     bench.revert(&cut.id).unwrap().residues,
                     Vec::<String>::new(),
