@@ -2,6 +2,7 @@
 
 mod gate;
 mod lookup;
+mod model;
 mod nasty;
 mod round_trip;
 mod scratch;
