@@ -71,48 +71,84 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ),
 ];
 
-/// What the pure rooms must not touch, wherever it stands in a line of code.
+/// What the pure rooms must not touch: paths that begin so.
 const IMPURE: &[&str] = &[
+    "std::env",
     "std::fs",
-    "std::net::Tcp",
-    "std::net::Udp",
+    "std::io",
+    "std::net::TcpListener",
+    "std::net::TcpStream",
+    "std::net::UdpSocket",
     "std::os",
     "std::process",
     "std::thread",
-    "SystemTime",
-    "Instant::now",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "rand",
+    "getrandom",
+    "tempfile",
 ];
 
-struct Line {
+/// And calls, by whatever path their type was imported.
+const IMPURE_CALLS: &[&str] = &[
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "Uuid::new_v4",
+    "Uuid::now_v7",
+    "Zoned::now",
+];
+
+/// A path that a file names, spelled out: `use` groups are expanded, `self` and `super` resolved.
+#[derive(Debug, PartialEq, Eq)]
+struct Named {
     file: PathBuf,
-    number: usize,
-    text: String,
+    line: usize,
+    path: Vec<String>,
 }
 
-fn code_of(room: &str) -> Vec<Line> {
-    let mut lines = Vec::new();
-    let mut pending = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src").join(room)];
+impl Named {
+    /// The room of ours that it leads into.
+    fn room(&self) -> Option<&str> {
+        let (first, rest) = self.path.split_first()?;
+        (first == "crate").then(|| rest.first().map(String::as_str)).flatten()
+    }
+
+    fn begins(&self, with: &str) -> bool {
+        let mut segments = self.path.iter();
+        with.split("::")
+            .all(|wanted| segments.next().is_some_and(|found| found == wanted))
+    }
+
+    fn has(&self, call: &str) -> bool {
+        let wanted: Vec<&str> = call.split("::").collect();
+        self.path.windows(wanted.len()).any(|found| found == wanted)
+    }
+
+    fn broken(&self, what: &str) -> String {
+        format!("{}:{}: {what}", self.file.display(), self.line)
+    }
+}
+
+/// Every path that the code of a room names, tests left out.
+fn named_in(room: &str) -> Vec<Named> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut pending = vec![root.join(room)];
+    let mut found = Vec::new();
     while let Some(path) = pending.pop() {
         if path.is_dir() {
             pending.extend(entries(&path));
         } else if path.extension().is_some_and(|e| e == "rs") && !is_test_code(&path) {
             let source = fs::read_to_string(&path).expect("a source file can be read");
-            let body = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-            lines.extend(body.lines().enumerate().filter_map(|(i, text)| {
-                let code = text.split("//").next().unwrap_or_default().to_owned();
-                (!code.trim().is_empty()).then(|| Line {
-                    file: path.clone(),
-                    number: i + 1,
-                    text: code,
-                })
-            }));
+            let module = module_of(path.strip_prefix(&root).expect("it lies below"));
+            found.extend(named(&path, &module, &source));
         }
     }
     assert!(
-        !lines.is_empty(),
+        !found.is_empty(),
         "room {room} is empty or gone: the rule would hold nothing"
     );
-    lines
+    found
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {
@@ -126,64 +162,234 @@ fn is_test_code(path: &Path) -> bool {
     path.file_stem().is_some_and(|s| s == "tests") || path.components().any(|c| c.as_os_str() == "tests")
 }
 
-fn imported_rooms(code: &str) -> Vec<String> {
-    code.match_indices("crate::")
-        .map(|(at, found)| {
-            code[at + found.len()..]
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect()
-        })
-        .collect()
+/// `planning/restore/lost.rs` is `crate::planning::restore::lost`, `planning/mod.rs` is `crate::planning`.
+fn module_of(below_src: &Path) -> Vec<String> {
+    let parts = below_src.with_extension("");
+    let parts = parts.iter().map(|part| part.to_string_lossy().into_owned());
+    let parts = parts.filter(|part| part != "mod");
+    std::iter::once("crate".to_owned()).chain(parts).collect()
+}
+
+/// The paths in the code before its tests. Words are put together over `::`, and over the braces of a group.
+fn named(file: &Path, module: &[String], source: &str) -> Vec<Named> {
+    let body = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let tokens = tokens(body);
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        at = tree(&tokens, at, &[], &mut |line, path| {
+            let path = resolved(module, path);
+            found.push(Named {
+                file: file.to_owned(),
+                line,
+                path,
+            });
+        });
+    }
+    found
+}
+
+/// Words, `::`, and single characters, with their lines; comments and text left out.
+fn tokens(body: &str) -> Vec<(usize, String)> {
+    let mut tokens = Vec::new();
+    let mut line = 1;
+    let mut rest = body;
+    while let Some(first) = rest.chars().next() {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let end_of = |found: Option<usize>| found.unwrap_or(rest.len());
+        let (length, is_code) = match first {
+            _ if is_word(first) => (end_of(rest.find(|c| !is_word(c))), true),
+            '/' if rest.starts_with("//") => (end_of(rest.find('\n')), false),
+            '"' => (end_of_text(rest), false),
+            '\'' if rest.starts_with("'\"'") => (3, false),
+            '\'' if rest.starts_with("'\\\"'") => (4, false),
+            ':' if rest.starts_with("::") => (2, true),
+            _ => (first.len_utf8(), !first.is_whitespace()),
+        };
+        let (token, after) = rest.split_at(length);
+        if is_code {
+            tokens.push((line, token.to_owned()));
+        }
+        line += token.matches('\n').count();
+        rest = after;
+    }
+    tokens
+}
+
+/// How long the text in quotes is, both included; a backslash takes the next character with it.
+fn end_of_text(quoted: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in quoted.char_indices().skip(1) {
+        match c {
+            '"' if !escaped => return at + 1,
+            _ => escaped = c == '\\' && !escaped,
+        }
+    }
+    quoted.len()
+}
+
+/// Reads one path, or a whole `use` tree, from `at` and says where it ends.
+fn tree(
+    tokens: &[(usize, String)],
+    mut at: usize,
+    before: &[String],
+    found: &mut dyn FnMut(usize, Vec<String>),
+) -> usize {
+    let mut path = before.to_vec();
+    let line = tokens.get(at).map_or(0, |(line, _)| *line);
+    let text = |at: usize| tokens.get(at).map_or("", |(_, text)| text.as_str());
+    if text(at) == "use" {
+        at += 1;
+    }
+    loop {
+        if text(at) == "::" {
+            at += 1;
+        }
+        match text(at) {
+            "{" if !path.is_empty() => {
+                at += 1;
+                while at < tokens.len() && text(at) != "}" {
+                    at = tree(tokens, at, &path, found);
+                    // `as NAME` and the comma.
+                    while at < tokens.len() && !matches!(text(at), "," | "}") {
+                        at += 1;
+                    }
+                    at += usize::from(text(at) == ",");
+                }
+                return at + 1;
+            }
+            word if word.starts_with(|c: char| c.is_alphabetic() || c == '_') => {
+                path.push(word.to_owned());
+                at += 1;
+            }
+            _ => at += 1,
+        }
+        if text(at) != "::" {
+            if path.len() > 1 {
+                found(line, path);
+            }
+            return at;
+        }
+    }
+}
+
+/// From the root on: `super` once for each level, `self` for none.
+fn resolved(module: &[String], path: Vec<String>) -> Vec<String> {
+    let mut base = match path.first().map(String::as_str) {
+        Some("self" | "super") => module.to_vec(),
+        _ => return path,
+    };
+    let mut rest = path.iter().map(String::as_str).peekable();
+    while let Some(step) = rest.next_if(|step| matches!(*step, "self" | "super")) {
+        if step == "super" {
+            base.pop();
+        }
+    }
+    base.extend(rest.map(str::to_owned));
+    base
+}
+
+fn hold(broken: &[String]) {
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
 #[test]
 fn rooms_import_only_what_the_map_allows() {
     let mut broken = Vec::new();
     for (room, allowed, _) in RULES {
-        for line in code_of(room) {
-            for other in imported_rooms(&line.text) {
-                if other != *room && !allowed.contains(&other.as_str()) {
-                    broken.push(format!("{}:{}: {room} names {other}", line.file.display(), line.number));
-                }
+        for named in named_in(room) {
+            if let Some(other) = named.room().filter(|other| other != room && !allowed.contains(other)) {
+                broken.push(named.broken(&format!("{room} names {other}")));
             }
         }
     }
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    hold(&broken);
 }
 
 #[test]
 fn crates_are_named_only_in_their_rooms() {
     let mut broken = Vec::new();
     for (room, _, banned) in RULES {
-        for line in code_of(room) {
-            for name in *banned {
-                if line.text.contains(&format!("{name}::")) {
-                    broken.push(format!(
-                        "{}:{}: {room} names crate {name}",
-                        line.file.display(),
-                        line.number
-                    ));
-                }
+        for named in named_in(room) {
+            if let Some(name) = banned.iter().find(|name| named.begins(name)) {
+                broken.push(named.broken(&format!("{room} names crate {name}")));
             }
         }
     }
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    hold(&broken);
+}
+
+fn impurity(named: &Named) -> Option<&'static str> {
+    let begins = IMPURE.iter().find(|name| named.begins(name));
+    begins
+        .or_else(|| IMPURE_CALLS.iter().find(|call| named.has(call)))
+        .copied()
 }
 
 #[test]
 fn the_pure_rooms_touch_neither_clock_nor_file_nor_socket() {
     let mut broken = Vec::new();
     for room in ["model", "planning"] {
-        for line in code_of(room) {
-            for name in IMPURE {
-                if line.text.contains(name) {
-                    broken.push(format!("{}:{}: {room} uses {name}", line.file.display(), line.number));
-                }
+        for named in named_in(room) {
+            if let Some(name) = impurity(&named) {
+                broken.push(named.broken(&format!("{room} uses {name}")));
             }
         }
     }
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    hold(&broken);
+}
+
+#[test]
+fn every_way_of_writing_a_forbidden_path_is_seen() {
+    let module = ["crate", "planning", "restore"].map(str::to_owned);
+    let of = |source: &str| named(Path::new("x.rs"), &module, source);
+    let impure = [
+        "use std::{fmt, fs};",
+        "use std::{\n    collections::BTreeMap,\n    io::{self, Read},\n};",
+        "use std::io;",
+        "use ::std::fs as files;",
+        "let x = std::env::var(\"HOME\");",
+        "let now = Timestamp::now();",
+        "let now = jiff::Timestamp::now();",
+        "let id = Uuid::now_v7();",
+        "use std::time::{Duration, Instant};",
+        "fn f() -> std::process::ExitCode { x }",
+        "use std::net::{IpAddr, TcpStream};",
+    ];
+    for source in impure {
+        assert!(
+            of(source).iter().any(|named| impurity(named).is_some()),
+            "{source}: {:?}",
+            of(source)
+        );
+    }
+    let rooms = [
+        ("use crate::{kernel::Kernel, model};", "kernel"),
+        ("use super::super::kernel::Kernel;", "kernel"),
+        ("use super::super::{model::cut::Cut, store as disk};", "store"),
+        ("let x = super::super::daemon::clock();", "daemon"),
+        ("fn f(x: &crate::cli::Exit) {}", "cli"),
+    ];
+    for (source, room) in rooms {
+        assert!(
+            of(source).iter().any(|named| named.room() == Some(room)),
+            "{source}: {:?}",
+            of(source)
+        );
+    }
+    for pure in [
+        "use std::{collections::BTreeMap, fmt};",
+        "use std::net::IpAddr; // not std::fs",
+        "let t = \"std::fs::read\";",
+        "use super::lost::Lost;",
+        "use super::super::ours;",
+        "let q = '\"'; let t = \"\\\"std::fs\"; // \"",
+        "match x { A::B => { std::mem::take(y) } }",
+    ] {
+        let bad = |named: &Named| impurity(named).is_some() || named.room().is_some_and(|room| room == "kernel");
+        assert!(!of(pure).iter().any(bad), "{pure}: {:?}", of(pure));
+    }
+    assert_eq!(of("\nuse super::super::kernel::Kernel;")[0].line, 2);
 }
 
 #[test]
