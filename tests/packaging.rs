@@ -268,6 +268,26 @@ fn the_installed_policy_is_one_of_the_examples() {
 }
 
 #[test]
+fn the_unit_is_there_before_the_network_and_needs_only_its_disk() {
+    let unit = include_str!("../packaging/systemd/portcullisd.service");
+    let setting = |name: &str| -> Vec<&str> {
+        let values = unit
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        values.flat_map(|value| value.split(' ')).collect()
+    };
+    assert_eq!(setting("DefaultDependencies"), ["no"]);
+    assert!(setting("Before").contains(&"network-pre.target"));
+    assert!(setting("Wants").contains(&"network-pre.target"));
+    assert!(setting("RequiresMountsFor").contains(&"/var/lib/portcullis"));
+    for after in setting("After").into_iter().chain(setting("Requires")) {
+        for late in ["network", "basic.target", "sysinit.target", "journal", "syslog"] {
+            assert!(!after.contains(late), "it waits for {after}");
+        }
+    }
+}
+
+#[test]
 fn the_unit_lets_the_guardian_outlive_the_daemon() {
     let unit = include_str!("../packaging/systemd/portcullisd.service");
     assert!(unit.lines().any(|line| line == "KillMode=process"));

@@ -46,6 +46,9 @@ _portcullis() {
             portcullis,policy)
                 cmd="portcullis__subcmd__policy"
                 ;;
+            portcullis,restore)
+                cmd="portcullis__subcmd__restore"
+                ;;
             portcullis,revert)
                 cmd="portcullis__subcmd__revert"
                 ;;
@@ -121,6 +124,9 @@ _portcullis() {
             portcullis__subcmd__help,policy)
                 cmd="portcullis__subcmd__help__subcmd__policy"
                 ;;
+            portcullis__subcmd__help,restore)
+                cmd="portcullis__subcmd__help__subcmd__restore"
+                ;;
             portcullis__subcmd__help,revert)
                 cmd="portcullis__subcmd__help__subcmd__revert"
                 ;;
@@ -194,7 +200,7 @@ _portcullis() {
 
     case "${cmd}" in
         portcullis)
-            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend revert snapshot audit doctor drill completions help"
+            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -830,7 +836,7 @@ _portcullis() {
             return 0
             ;;
         portcullis__subcmd__help)
-            opts="status policy plan declare confirm extend revert snapshot audit doctor drill completions help"
+            opts="status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1098,6 +1104,20 @@ _portcullis() {
         portcullis__subcmd__help__subcmd__policy__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portcullis__subcmd__help__subcmd__restore)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1420,6 +1440,48 @@ _portcullis() {
                 return 0
             fi
             case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portcullis__subcmd__restore)
+            opts="-o -h --offline --state --config --output --socket --color --no-input --yes --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0

@@ -5,6 +5,7 @@
 //! one version of the API.
 
 pub mod error;
+pub mod offline;
 pub mod rights;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -68,6 +69,10 @@ pub struct Status {
     pub lifelines_lost: Vec<String>,
     /// What stands before any cut, so that a cut need not add it.
     pub armed: ArmingView,
+    /// What a person must look at before a new emergency can begin, one line each: after a start with a damaged journal,
+    /// what is not back or not known to be.
+    #[serde(default)]
+    pub attention: Vec<String>,
     /// Whether the audit log takes records; without it no cut begins.
     pub audit: AuditHead,
     /// The daemon's version.

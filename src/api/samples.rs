@@ -35,6 +35,7 @@ pub(crate) fn status() -> Status {
         open_paths: Vec::new(),
         lifelines_lost: Vec::new(),
         armed: ArmingView::default(),
+        attention: Vec::new(),
         audit: audit_head(),
         daemon_version: "0.1.0".to_owned(),
     }
@@ -212,4 +213,49 @@ pub(crate) fn readiness() -> Readiness {
             },
         ],
     }
+}
+
+pub(crate) fn offline(
+    place: &super::offline::Place,
+) -> Result<super::offline::OfflineRestore, super::offline::NotRestored> {
+    use super::offline::{NotRestored, Obstacle, OfflineRestore, Way};
+    let name = place
+        .state
+        .as_deref()
+        .and_then(std::path::Path::to_str)
+        .unwrap_or("journal");
+    let way = match name {
+        "in-use" => {
+            return Err(NotRestored {
+                kind: Obstacle::InUse,
+                detail: "the state directory is in use by process 42 (portcullisd)".to_owned(),
+                hint: "ask it: `portcullis revert --all`".to_owned(),
+            });
+        }
+        "baseline" => Way::Baseline,
+        "marks" => Way::Marks,
+        "nothing" => Way::Nothing,
+        _ => Way::Journal,
+    };
+    let receipts = match way {
+        Way::Journal | Way::Baseline => vec![receipt()],
+        Way::Marks | Way::Nothing => Vec::new(),
+    };
+    let left = match way {
+        Way::Marks => vec!["no copy of the baseline is intact".to_owned()],
+        Way::Journal | Way::Baseline | Way::Nothing => Vec::new(),
+    };
+    let warnings = match name {
+        "read-only" => vec!["the journal could not be removed".to_owned()],
+        _ => Vec::new(),
+    };
+    Ok(OfflineRestore {
+        way,
+        receipts,
+        changed: vec!["+ rule ipv4 0 lookup local".to_owned()],
+        left,
+        journal_stays: !warnings.is_empty(),
+        recorded: warnings.is_empty(),
+        warnings,
+    })
 }

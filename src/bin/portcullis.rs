@@ -1,17 +1,10 @@
 //! The command line.
 
-use portcullis::kernel::{Kernel as _, Kinds, netlink::Netlink};
-use portcullis::model::snapshot::Snapshot;
-
-/// Lets the command line read the kernel of the network namespace that it stands in.
-struct Here;
-
-impl portcullis::cli::Local for Here {
-    fn snapshot(&self) -> Result<Snapshot, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Netlink::open()?.snapshot(Kinds::ALL)?)
-    }
-}
+use portcullis::{cli, daemon::offline};
 
 fn main() -> std::process::ExitCode {
-    portcullis::cli::main(&Here)
+    cli::main(cli::Local {
+        snapshot: offline::snapshot,
+        restore: offline::restore,
+    })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration;
-use super::{audit, completions, declare, doctor, drill, emergency, plan, policy, snapshot, status};
+use super::{audit, completions, declare, doctor, drill, emergency, plan, policy, restore, snapshot, status};
 
 /// Declare, watch and end emergencies on this host: exact cuts, kept lifelines, proven undo.
 #[derive(Debug, Parser)]
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Extend(emergency::Extend),
     /// End an emergency and put everything back
     Revert(emergency::Revert),
+    /// Put everything back without the daemon
+    Restore(restore::Arguments),
     /// The kernel's network state as canonical text
     Snapshot(snapshot::Arguments),
     /// The audit log
@@ -117,7 +119,9 @@ pub(crate) enum Effect {
 impl Command {
     pub(crate) fn effect(&self) -> Effect {
         match self {
-            Self::Declare(_) | Self::Confirm(_) | Self::Extend(_) | Self::Revert(_) => Effect::Changes,
+            Self::Declare(_) | Self::Confirm(_) | Self::Extend(_) | Self::Revert(_) | Self::Restore(_) => {
+                Effect::Changes
+            }
             Self::Status(_) | Self::Policy { .. } | Self::Plan(_) | Self::Snapshot(_) => Effect::Looks,
             Self::Audit { .. } | Self::Doctor(_) | Self::Drill(_) | Self::Completions(_) => Effect::Looks,
         }

@@ -124,6 +124,8 @@ pub(crate) enum Situation {
     Unreadable,
     /// This host has nothing that a policy could cut.
     NothingToPropose,
+    /// A daemon or a guardian holds what a restore without it needs.
+    InUse,
     /// There is no safe plan for the copy of this host.
     PlanRefused,
     /// The rehearsal could not be held; nothing is known of the policy.
@@ -143,7 +145,7 @@ impl Situation {
             Self::BadPolicy => Exit::BadPolicy,
             Self::AuditBroken => Exit::NotAsItShould,
             Self::PlanRefused => Exit::Refused,
-            Self::Unreadable | Self::NothingToPropose | Self::DrillNotHeld => Exit::Failed,
+            Self::InUse | Self::Unreadable | Self::NothingToPropose | Self::DrillNotHeld => Exit::Failed,
         }
     }
 
@@ -164,6 +166,7 @@ impl Situation {
             Self::BadPolicy => "bad-policy",
             Self::AuditBroken => "audit-broken",
             Self::Unreadable => "unreadable",
+            Self::InUse => "in-use",
             Self::NothingToPropose => "nothing-to-propose",
             Self::PlanRefused => "plan-refused",
             Self::DrillNotHeld => "drill-not-held",

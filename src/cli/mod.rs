@@ -21,6 +21,7 @@ mod plan;
 mod policy;
 mod prompt;
 mod render;
+mod restore;
 mod session;
 mod snapshot;
 mod status;
@@ -39,16 +40,17 @@ pub use self::exit::Exit;
 use self::exit::{Failure, Situation};
 use self::prompt::Terminal;
 use self::render::Screen;
+use crate::api::offline::{NotRestored, OfflineRestore, Place};
 use crate::model::snapshot::Snapshot;
 
-/// What the command line must read from this host without the daemon. The binary gives it, because the rooms that can
-/// are closed to this one.
-pub trait Local {
-    /// The canonical snapshot of the caller's network namespace.
-    ///
-    /// # Errors
-    /// If the kernel could not be read.
-    fn snapshot(&self) -> Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>;
+/// What the command line must read from this host, or do on it, without the daemon; always in the network namespace that
+/// the caller stands in. The binary gives it, because the rooms that can are closed to this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Local {
+    /// The canonical snapshot, or why the kernel could not be read.
+    pub snapshot: fn() -> Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>,
+    /// Brings the host back without the daemon; after an error nothing has changed.
+    pub restore: fn(&Place) -> Result<OfflineRestore, NotRestored>,
 }
 
 /// The command line as it may be typed, for the help, the man pages and the completions.
@@ -58,7 +60,7 @@ pub fn command() -> clap::Command {
 }
 
 /// Runs the command line of this process.
-pub fn main(local: &dyn Local) -> ExitCode {
+pub fn main(local: Local) -> ExitCode {
     let mut surroundings = Surroundings {
         ssh_connection: std::env::var("SSH_CONNECTION").ok(),
         terminal: Terminal::of_process(),
@@ -76,7 +78,7 @@ struct Surroundings<'a> {
     terminal: Terminal<'a>,
     screen: Screen<'a>,
     watch_period: Duration,
-    local: &'a dyn Local,
+    local: Local,
 }
 
 /// What every command gets.
@@ -138,6 +140,7 @@ fn perform(command: Command, context: &mut Context<'_, '_>) -> Result<Exit, Fail
         Command::Confirm(arguments) => emergency::confirm(&arguments, context),
         Command::Extend(arguments) => emergency::extend(&arguments, context),
         Command::Revert(arguments) => emergency::revert(&arguments, context),
+        Command::Restore(arguments) => restore::perform(&arguments, context),
         Command::Snapshot(arguments) => snapshot::perform(&arguments, context),
         Command::Audit { command } => audit::perform(command, context),
         Command::Doctor(arguments) => doctor::perform(&arguments, context),

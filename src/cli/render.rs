@@ -9,6 +9,7 @@ pub(crate) mod drill;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod receipt;
+pub(crate) mod restore;
 pub(crate) mod status;
 
 use std::io::{self, Write};

@@ -48,7 +48,7 @@ pub(crate) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
 
 /// The snapshot of this network namespace, without the daemon.
 pub(crate) fn here(context: &Context<'_, '_>) -> Result<Snapshot, Failure> {
-    context.around.local.snapshot().map_err(|error| {
+    (context.around.local.snapshot)().map_err(|error| {
         let detail = format!("failed to read the kernel's network state: {error}");
         Failure::new(
             Situation::Unreadable,

@@ -11,13 +11,14 @@ use tracing_subscriber::EnvFilter;
 
 use super::config::{self, Config, Flags};
 use super::guardian;
+use super::namespace::ClaimError;
 use super::policies::Policies;
 use super::server::{Server, ServerError};
 use super::service::{Guard, Post, Service};
 use super::supervisor::{self, Supervisor};
 use crate::api::error::chain;
-use crate::store::StoreError;
 use crate::store::ratchet::Keeping;
+use crate::store::{StoreError, journal};
 
 /// Configuration or policy is not valid (DESIGN: exit code 10, the same for every command).
 const EXIT_INVALID: u8 = 10;
@@ -73,7 +74,7 @@ fn tell(flags: &Flags, failure: &Failure) {
 
 fn run(flags: &Flags) -> Result<(), Failure> {
     let config = Config::load(flags).map_err(|e| Failure::Invalid(Box::new(e)))?;
-    let policies = Policies::load(&config.policies).map_err(|e| Failure::Invalid(Box::new(e)))?;
+    let policies = policies(flags, &config)?;
     if flags.check {
         return report_check(&policies);
     }
@@ -95,6 +96,21 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     let served = runtime.block_on(serve(server, &service));
     let stopped = service.stop().map_err(|e| Failure::Broken(Box::new(e)));
     served.map_err(broken).and(stopped)
+}
+
+/// A policy that is not valid is no reason to let go of a cut that is held: then nothing new can be declared, that is all.
+fn policies(flags: &Flags, config: &Config) -> Result<Policies, Failure> {
+    Policies::load(&config.policies).or_else(|invalid| {
+        if flags.check || !journal::stands_at(&config.state) {
+            return Err(Failure::Invalid(Box::new(invalid)));
+        }
+        let why = chain(&invalid);
+        error!(
+            why,
+            "holding what the journal holds without any policy: nothing can be declared until a restart"
+        );
+        Ok(Policies::default())
+    })
 }
 
 fn report_check(policies: &Policies) -> Result<(), Failure> {
@@ -128,6 +144,9 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     while let Some(error) = cause {
         if let Some(store) = error.downcast_ref::<StoreError>() {
             return Some(store.hint());
+        }
+        if let Some(claim) = error.downcast_ref::<ClaimError>() {
+            return Some(claim.hint());
         }
         if let Some(server) = error.downcast_ref::<ServerError>() {
             return Some(server.hint());

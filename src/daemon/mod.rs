@@ -14,6 +14,8 @@ pub mod executor;
 pub mod guardian;
 pub mod main;
 pub mod monitor;
+pub mod namespace;
+pub mod offline;
 pub mod policies;
 pub mod resolver;
 pub mod server;

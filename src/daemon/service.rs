@@ -13,6 +13,7 @@ use super::command::ControllerHandle;
 use super::controller::{Arm, Controller, Open, StartError};
 use super::guardian::{self, Guardian};
 use super::monitor::Monitor;
+use super::namespace::{self, Claim, ClaimError};
 use super::policies::Policies;
 use super::supervisor::Supervisor;
 use crate::kernel::netlink::Netlink;
@@ -28,6 +29,8 @@ pub struct Service {
     stop: watch::Sender<bool>,
     controller: JoinHandle<()>,
     monitor: Monitor,
+    /// Dropped last: when it is free, nothing of this service changes the kernel any more.
+    _claim: Claim,
 }
 
 /// Who ends a cut when this process cannot.
@@ -71,6 +74,9 @@ pub enum ServiceError {
     /// The state directory cannot be used.
     #[error("failed to take the state directory")]
     Store(#[source] StoreError),
+    /// Another process cuts and restores in this network namespace.
+    #[error("failed to take the network namespace")]
+    Namespace(#[source] ClaimError),
     /// The kernel cannot be reached.
     #[error("failed to open the door to the kernel")]
     Kernel(#[source] KernelError),
@@ -98,7 +104,7 @@ impl Service {
         Self::take_up(directory, policies, post)
     }
 
-    /// Recovers what the journal in the directory holds, and begins to serve and to watch.
+    /// Claims the network namespace, recovers what the journal in the directory holds, and begins to serve and to watch.
     ///
     /// # Errors
     /// If any of these fails; then nothing runs.
@@ -108,6 +114,7 @@ impl Service {
             Guard::Guardian => Some(Guardian::new(directory.path(), &post.keeping)),
             Guard::Nobody => None,
         };
+        let claim = namespace::claim().map_err(ServiceError::Namespace)?;
         let kernel = Netlink::open().map_err(ServiceError::Kernel)?;
         let watcher = Netlink::open().map_err(ServiceError::Kernel)?;
         let clock = SystemClock::new().map_err(system("the clock"))?;
@@ -140,6 +147,7 @@ impl Service {
             stop,
             controller,
             monitor,
+            _claim: claim,
         })
     }
 

@@ -46,5 +46,5 @@ pub use resolve::{resolve, widen};
 pub use restore::{Restoration, Wait, additive_part, grown, not_recreatable, receipt, restore};
 pub use session::loses_session;
 pub use transition::steps;
-pub use unmarked::without_ours;
+pub use unmarked::{any_cut, without_ours};
 pub use vigil::{Watched, watched};

@@ -71,7 +71,7 @@ pub fn widen(cut: &Cut, now: &Snapshot) -> Cut {
     wide
 }
 
-fn can_be_cut(link: &Link) -> bool {
+pub(super) fn can_be_cut(link: &Link) -> bool {
     !link.is_loopback() && !is_our_link(link)
 }
 
@@ -218,12 +218,15 @@ fn is_withdrawn(
     let anywhere = scope.is_empty() || over.is_empty();
     let by_default = method.withdraw_default && is_default(route) && in_scope;
     let by_prefix = method.withdraw_prefixes.iter().any(|p| p.trunc() == route.destination) && (in_scope || anywhere);
-    let may = route.table != Route::TABLE_LOCAL
-        && route.protocol != Route::PROTOCOL_KERNEL
-        && !ours::is_our_route(route)
+    let may = can_be_withdrawn(route)
         && (method.tables.is_empty() || method.tables.contains(&route.table))
         && (method.protocols.is_empty() || method.protocols.contains(&route.protocol));
     may && (by_default || by_prefix)
+}
+
+/// Whether any policy can withdraw the route.
+pub(super) fn can_be_withdrawn(route: &Route) -> bool {
+    route.table != Route::TABLE_LOCAL && route.protocol != Route::PROTOCOL_KERNEL && !ours::is_our_route(route)
 }
 
 fn lifelines(

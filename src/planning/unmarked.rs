@@ -1,13 +1,17 @@
 //! What a host is without us, as far as marks can tell: the baseline where the one that was kept is lost.
 //!
-//! It is a guess about what was taken away, never about what was added: everything of ours carries a mark.
+//! It is a guess about what was taken away, never about what was added: everything of ours carries a mark. The other way
+//! round, where the baseline is kept and the journal is lost, [`any_cut`] is all that a cut can have taken.
+
+use std::collections::BTreeSet;
 
 use super::ours::{
     is_local_rule, is_our_filter, is_our_group, is_our_link, is_our_qdisc, is_our_route, is_our_rule, looks_up_local,
 };
-use crate::model::cut::Cut;
+use super::resolve::{can_be_cut, can_be_withdrawn};
+use crate::model::cut::{Cut, Reach};
 use crate::model::object::{Family, Rule};
-use crate::model::policy::Method;
+use crate::model::policy::{Direction, Keep, Method};
 use crate::model::snapshot::Snapshot;
 
 /// The host as it would be without what carries our marks, and without what these cuts are known to have taken.
@@ -44,4 +48,30 @@ pub fn without_ours(now: &Snapshot, cuts: &[Cut]) -> Snapshot {
     }
     guess.sort();
     guess
+}
+
+/// Everything that cuts of ours can have taken from a host with this baseline: every link, every route that a policy can
+/// withdraw. A restore after it puts back whatever of that is missing, also what somebody else took away meanwhile.
+#[must_use]
+pub fn any_cut(baseline: &Snapshot) -> Cut {
+    let links = baseline.links.iter().filter(|l| can_be_cut(l));
+    Cut {
+        policy: "unknown".parse().expect("seven small letters are a policy's name"),
+        methods: BTreeSet::from([Method::Gate, Method::Seal, Method::Routes, Method::Link]),
+        families: BTreeSet::from(Family::BOTH),
+        directions: BTreeSet::from([Direction::In, Direction::Out, Direction::Forward]),
+        reach: Reach::Links,
+        links: links.map(|l| (l.index, l.name.clone())).collect(),
+        zones: Vec::new(),
+        withdrawn: baseline
+            .routes
+            .iter()
+            .filter(|r| can_be_withdrawn(r))
+            .cloned()
+            .collect(),
+        null_prefixes: Vec::new(),
+        lifelines: Vec::new(),
+        next_hops: BTreeSet::new(),
+        keep: Keep::default(),
+    }
 }

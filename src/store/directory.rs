@@ -71,6 +71,28 @@ impl fmt::Display for Holder {
     }
 }
 
+impl Holder {
+    /// Who holds the `flock(2)` on this file, from `/proc/locks` (`proc_locks(5)`), so that nothing need be written to say
+    /// it. None if nobody does, or nobody in this process id namespace.
+    #[must_use]
+    pub fn of(file: &File) -> Option<Self> {
+        let inode = format!(":{}", file.metadata().ok()?.ino());
+        let mut table = String::new();
+        let locks = File::open("/proc/locks").ok()?;
+        locks.take(PROC_LOCKS_MAX_BYTES).read_to_string(&mut table).ok()?;
+        let pid = table.lines().find_map(|line| {
+            let fields: Vec<_> = line.split_ascii_whitespace().collect();
+            match fields[..] {
+                [_, "FLOCK", _, _, pid, place, ..] if place.ends_with(&inode) => pid.parse::<i32>().ok(),
+                _ => None,
+            }
+        })?;
+        let command = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let command = OsStr::from_bytes(command.trim_ascii()).to_string_lossy().into_owned();
+        Some(Self { pid, command })
+    }
+}
+
 impl StateDirectory {
     /// Opens the directory, creates it with mode 0700 if it is absent (its parent must exist), and locks it.
     ///
@@ -410,28 +432,10 @@ fn lock(directory: BorrowedFd<'_>, path: &Path, name: &str, owner: u32) -> Resul
         Ok(lock) => Ok(lock),
         Err((file, Errno::EWOULDBLOCK)) => Err(StoreError::InUse {
             path: path.to_owned(),
-            holder: holder(File::from(file)),
+            holder: Holder::of(&File::from(file)),
         }),
         Err((_, errno)) => Err(io_error("lock", &lock_path)(errno)),
     }
-}
-
-/// Who holds the lock on this file, from `/proc/locks` (`proc_locks(5)`), so that nothing need be written to say it.
-fn holder(file: File) -> Option<Holder> {
-    let inode = format!(":{}", file.metadata().ok()?.ino());
-    let mut table = String::new();
-    let locks = File::open("/proc/locks").ok()?;
-    locks.take(PROC_LOCKS_MAX_BYTES).read_to_string(&mut table).ok()?;
-    let pid = table.lines().find_map(|line| {
-        let fields: Vec<_> = line.split_ascii_whitespace().collect();
-        match fields[..] {
-            [_, "FLOCK", _, _, pid, place, ..] if place.ends_with(&inode) => pid.parse::<i32>().ok(),
-            _ => None,
-        }
-    })?;
-    let command = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let command = OsStr::from_bytes(command.trim_ascii()).to_string_lossy().into_owned();
-    Some(Holder { pid, command })
 }
 
 #[cfg(test)]

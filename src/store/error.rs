@@ -79,7 +79,27 @@ pub enum StoreError {
     },
 }
 
+/// Whether a cause of the error is that the disk, or the quota, has no room.
+#[must_use]
+pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl StoreError {
+    /// Whether the disk, or the quota, had no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        is_full(self)
+    }
+
     /// What an operator can do about it.
     #[must_use]
     pub fn hint(&self) -> String {

@@ -8,7 +8,7 @@
 //! portcullis-journal 1 <bytes that follow> <their SHA-256>
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,10 @@ pub const VERSION: u32 = 1;
 const MAGIC: &str = "portcullis-journal";
 const JOURNAL: &str = "journal.json";
 const BASELINES: [&str; 2] = ["baseline.json", "baseline-copy.json"];
+/// A journal that was set aside, and whether somebody must look at what it left.
+const DAMAGED: &str = "journal.json.damaged";
+const WORD: &str = "restored-offline.json";
+const UNSETTLED: &str = "journal.json.unsettled";
 /// Emergencies are few; what is long in one is its withdrawn routes.
 const JOURNAL_MAX_BYTES: u64 = 1 << 30;
 /// Room for some two million routes.
@@ -153,23 +157,109 @@ pub fn renew_baseline(directory: &StateDirectory, baseline: &Snapshot) -> Result
     directory.replace_all(&BASELINES, &encode(directory, BASELINES[0], baseline)?)
 }
 
+/// Whether anybody must still look at what a damaged journal left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aside {
+    /// Everything is known to be back.
+    Settled,
+    /// Something is missing, or nobody can know: the file's new name says so until a person removes it.
+    Unsettled,
+}
+
+/// Lets the journal go under another name, and the baseline with it: nothing is held any more, and that could not be
+/// recorded. It needs no room on the disk.
+///
+/// # Errors
+/// If a file could not be renamed or removed.
+pub fn leave_word(directory: &StateDirectory) -> Result<(), StoreError> {
+    if directory.holds(JOURNAL)? {
+        directory.rename(JOURNAL, WORD)?;
+        directory.sync()?;
+    }
+    directory.remove(&BASELINES)
+}
+
+/// What [`leave_word`] left; it is as old as the last save of that journal.
+///
+/// # Errors
+/// As [`load`].
+pub fn word_left(directory: &StateDirectory) -> Result<Option<JournalContents>, StoreError> {
+    read(directory, WORD, JOURNAL_MAX_BYTES)
+}
+
+/// Removes it.
+///
+/// # Errors
+/// If it could not be removed.
+pub fn drop_word(directory: &StateDirectory) -> Result<(), StoreError> {
+    directory.remove(&[WORD])
+}
+
+/// Removes a baseline that no journal needs.
+///
+/// # Errors
+/// If there is a journal, or if a copy could not be removed.
+pub fn drop_baseline(directory: &StateDirectory) -> Result<(), StoreError> {
+    if directory.holds(JOURNAL)? {
+        return Err(StoreError::BaselineHeld {
+            attempted: "remove",
+            path: directory.path_of(BASELINES[0]),
+        });
+    }
+    directory.remove(&BASELINES)
+}
+
+/// Where the journal is, for messages.
+#[must_use]
+pub fn path(directory: &StateDirectory) -> PathBuf {
+    directory.path_of(JOURNAL)
+}
+
 /// Moves a damaged journal aside, and the baseline with it, for a person to look at, and gives their new names. The last
-/// ones moved so go.
+/// ones moved so go. Nothing is written, so a full disk is no obstacle.
 ///
 /// # Errors
 /// If one of them could not be moved.
-pub fn set_aside(directory: &StateDirectory) -> Result<Vec<String>, StoreError> {
+pub fn set_aside(directory: &StateDirectory, aside: Aside) -> Result<Vec<String>, StoreError> {
+    let journal = match aside {
+        Aside::Settled => DAMAGED.to_owned(),
+        Aside::Unsettled => UNSETTLED.to_owned(),
+    };
+    // The baseline need not be damaged: it is what the host had before, for whoever puts the rest back by hand.
+    let kept = BASELINES.map(|name| (name, format!("{name}.kept")));
     let mut moved = Vec::new();
-    for name in [JOURNAL, BASELINES[0], BASELINES[1]] {
-        if let Some(bytes) = directory.read(name, BASELINE_MAX_BYTES)? {
-            // The baseline need not be damaged: it is what the host had before, for whoever puts the rest back by hand.
-            let aside = format!("{name}.{}", if name == JOURNAL { "damaged" } else { "kept" });
-            directory.replace(&aside, &bytes)?;
-            directory.remove(&[name])?;
-            moved.push(aside);
+    for (name, new) in std::iter::once((JOURNAL, journal)).chain(kept) {
+        if directory.holds(name)? {
+            directory.rename(name, &new)?;
+            moved.push(new);
         }
     }
+    directory.sync()?;
     Ok(moved)
+}
+
+/// Whether there is a journal, intact or not.
+///
+/// # Errors
+/// If the directory cannot be searched.
+pub fn stands(directory: &StateDirectory) -> Result<bool, StoreError> {
+    directory.holds(JOURNAL)
+}
+
+/// The same of the directory at `path`, looked at beside whoever has it; not so if there is none to be looked at.
+#[must_use]
+pub fn stands_at(path: &Path) -> bool {
+    StateDirectory::to_read(path)
+        .and_then(|directory| stands(&directory))
+        .unwrap_or(false)
+}
+
+/// The journal that was set aside as [`Aside::Unsettled`], while it is there.
+///
+/// # Errors
+/// If the directory cannot be searched.
+pub fn unsettled(directory: &StateDirectory) -> Result<Option<PathBuf>, StoreError> {
+    Ok(directory.holds(UNSETTLED)?.then(|| directory.path_of(UNSETTLED)))
 }
 
 /// Removes the journal and then the baseline, durably, when the last emergency has ended.

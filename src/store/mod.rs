@@ -12,5 +12,6 @@ pub mod journal;
 #[cfg(test)]
 mod power;
 pub mod ratchet;
+pub mod reserve;
 
-pub use error::{Defect, StoreError};
+pub use error::{Defect, StoreError, is_full};

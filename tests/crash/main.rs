@@ -10,9 +10,11 @@
     reason = "test code"
 )]
 
+mod boot;
 #[path = "../daemon/mod.rs"]
 mod daemon;
 mod guardian;
+mod offline;
 mod points;
 mod state_directory;
 #[path = "../world/mod.rs"]

@@ -10,7 +10,7 @@ use portcullis::drill::namespace::Namespace;
 
 use super::daemon::{Daemon, Home, PATIENT, bin, declaration};
 use super::guardian::guardians;
-use super::world::state::{assert_same, state};
+use super::world::state::{assert_same, state, without_order};
 use super::world::{self, wait_until};
 use super::{home, host};
 
@@ -35,7 +35,7 @@ fn after_a_kill(host: &Namespace, home: &Home, policy: &str, meanwhile: impl FnO
     (home.start(host), id)
 }
 
-fn events(home: &Home) -> Vec<String> {
+pub(super) fn events(home: &Home) -> Vec<String> {
     let text = fs::read_to_string(home.audit()).unwrap();
     let event = |line: &str| {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -82,28 +82,54 @@ fn with_the_state_directory_lost_everything_of_ours_is_swept_at_the_start() {
 }
 
 #[test]
-fn a_damaged_journal_is_set_aside_swept_and_recorded() {
-    world::inside(
-        "state_directory::a_damaged_journal_is_set_aside_swept_and_recorded",
-        |world| {
-            let (host, home) = (host(world, 0), home());
-            let baseline = state(&host);
+fn with_the_journal_damaged_an_intact_baseline_brings_the_host_back() {
+    let test = "state_directory::with_the_journal_damaged_an_intact_baseline_brings_the_host_back";
+    world::inside(test, |world| {
+        let host = host(world, 0);
+        // The link's run gives equal IPv6 prefixes another order.
+        let now = || without_order(&state(&host));
+        let baseline = now();
+        for policy in ["additive", "routes", "link"] {
+            let home = home();
             let journal = home.state().join("journal.json");
-            let (daemon, _) = after_a_kill(&host, &home, "additive", || {
+            let (daemon, _) = after_a_kill(&host, &home, policy, || {
                 let mut bytes = fs::read(&journal).unwrap();
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 1;
                 fs::write(&journal, bytes).unwrap();
+                fs::write(home.state().join("baseline.json"), "rubbish").unwrap();
             });
-            assert_same(&baseline, &state(&host));
-            assert_eq!(events(&home)[3..], ["daemon-started", "state-damaged", "recovered"]);
+            assert_same(&baseline, &now());
+            assert_eq!(events(&home)[3..], ["daemon-started", "state-damaged"], "{policy}");
             assert!(home.state().join("journal.json.damaged").exists());
+            assert_eq!(daemon.get("/v1/status").json()["state"], "clear", "{policy}");
             // And the next emergency is as good as any.
             let id = daemon.declare("additive", LONG_MS)["id"].as_str().unwrap().to_owned();
             assert_eq!(home.cli(&host, &["revert", &id]).exit, Some(0));
-            assert_same(&baseline, &state(&host));
-        },
-    );
+            assert_same(&baseline, &now());
+            daemon.stop();
+        }
+    });
+}
+
+#[test]
+fn with_no_copy_intact_the_host_is_stuck_until_somebody_has_looked() {
+    let test = "state_directory::with_no_copy_intact_the_host_is_stuck_until_somebody_has_looked";
+    world::inside(test, |world| {
+        let (host, home) = (host(world, 0), home());
+        let (daemon, _) = after_a_kill(&host, &home, "routes", || {
+            for file in ["journal.json", "baseline.json", "baseline-copy.json"] {
+                fs::write(home.state().join(file), "rubbish").unwrap();
+            }
+        });
+        let status = home.cli(&host, &["status"]);
+        assert!(status.stdout.contains("journal.json.unsettled"), "{status:?}");
+        assert_eq!(daemon.get("/v1/status").json()["state"], "stuck");
+        assert_eq!(home.cli(&host, &["doctor"]).exit, Some(8));
+        fs::remove_file(home.state().join("journal.json.unsettled")).unwrap();
+        assert_eq!(daemon.get("/v1/status").json()["state"], "clear");
+        daemon.stop();
+    });
 }
 
 #[test]
@@ -246,6 +272,42 @@ fn a_state_directory_in_use_is_refused_and_its_daemon_goes_on() {
             first.stop();
         },
     );
+}
+
+#[test]
+fn a_second_daemon_in_the_namespace_is_refused_whatever_its_state_directory() {
+    let test = "state_directory::a_second_daemon_in_the_namespace_is_refused_whatever_its_state_directory";
+    world::inside(test, |world| {
+        let (host, home, other) = (host(world, 0), home(), home());
+        let baseline = state(&host);
+        let first = home.start(&host);
+        let id = first.declare("additive", LONG_MS)["id"].as_str().unwrap().to_owned();
+        let said = refuses_to_start(&other, &host);
+        for part in [
+            "network namespace",
+            &format!("process {}", first.kid.pid()),
+            "hint",
+            "--state",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert_eq!(first.get("/v1/status").json()["state"], "in-force");
+        // The guardian that holds a dead daemon's cut holds the namespace too, until a daemon of its own relieves it.
+        first.kill();
+        let taken_over = || events(&home).iter().filter(|event| *event == "recovered").count() == 1;
+        wait_until("the guardian takes over", PATIENT, taken_over);
+        let said = refuses_to_start(&other, &host);
+        assert!(
+            said.contains("--guardian") && said.contains(home.state().to_str().unwrap()),
+            "{said}"
+        );
+        let second = home.start(&host);
+        assert_eq!(second.get("/v1/status").json()["state"], "in-force");
+        assert_eq!(home.cli(&host, &["revert", &id]).exit, Some(0));
+        assert_same(&baseline, &state(&host));
+        second.stop();
+        other.start(&host).stop();
+    });
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(crate) fn status(status: &Status) -> String {
         "Lifelines lost: the kernel knows no way for them",
         &status.lifelines_lost,
     );
+    text += &section(Paint::Alarm, "To be looked at by a person", &status.attention);
     for view in &status.emergencies {
         text += "\n";
         text += &emergency(view);

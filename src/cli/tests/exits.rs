@@ -78,6 +78,7 @@ fn every_situation_has_its_exit_code() {
         (Situation::BadPolicy, 10),
         (Situation::AuditBroken, 8),
         (Situation::Unreadable, 1),
+        (Situation::InUse, 1),
         (Situation::NothingToPropose, 1),
     ];
     for (situation, number) in table {
@@ -116,6 +117,13 @@ fn commands_say_how_it_stands_by_their_exit_code() {
         (stuck, &["revert"], 6),
         (none.clone(), &["revert"], 3),
         (none, &["confirm", samples::ID], 0),
+        (Answers::default(), &["restore"], 2),
+        (Answers::default(), &["restore", "--offline"], 0),
+        (Answers::default(), &["restore", "--offline", "--state", "baseline"], 0),
+        (Answers::default(), &["restore", "--offline", "--state", "marks"], 6),
+        (Answers::default(), &["restore", "--offline", "--state", "nothing"], 0),
+        (Answers::default(), &["restore", "--offline", "--state", "read-only"], 6),
+        (Answers::default(), &["restore", "--offline", "--state", "in-use"], 1),
         (Answers::default(), &["policy", "show", "no-such"], 10),
         (declared_as(EmergencyState::InForce), declare, 0),
         (declared_as(EmergencyState::Degraded), declare, 8),
@@ -258,7 +266,7 @@ fn output_that_is_lost_is_a_failure_only_where_nothing_was_changed() {
             terminal: Terminal::Nobody,
             screen: Screen::given(Full(kind), err.clone()),
             watch_period: Duration::from_millis(1),
-            local: &FixedKernel,
+            local: FIXED,
         };
         let line = ["portcullis", "--socket", daemon.socket.to_str().unwrap(), command];
         assert_eq!(run(line.map(OsString::from), &mut around), exit, "{kind:?}, {command}");

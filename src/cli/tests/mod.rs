@@ -20,7 +20,6 @@ use crate::api::{EmergencyState, EmergencyView, HostState, PlanView, Readiness, 
 use crate::daemon::command::{Call, Command, ControllerHandle};
 use crate::daemon::server::Server;
 use crate::model::fixture;
-use crate::model::snapshot::Snapshot;
 
 /// What the daemon says.
 #[derive(Clone, Debug)]
@@ -133,13 +132,10 @@ fn said<T>(sent: Result<(), T>, line: &str) -> String {
 }
 
 /// A kernel that is always the same.
-struct FixedKernel;
-
-impl Local for FixedKernel {
-    fn snapshot(&self) -> Result<Snapshot, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(fixture::host(1))
-    }
-}
+const FIXED: Local = Local {
+    snapshot: || Ok(fixture::host(1)),
+    restore: |place| samples::offline(place),
+};
 
 /// A stream that keeps what is written.
 #[derive(Clone, Default)]
@@ -182,7 +178,7 @@ fn type_as(person: Person, socket: &Path, line: &[&str]) -> Outcome {
         },
         screen: Screen::given(out.clone(), err.clone()),
         watch_period: Duration::from_millis(1),
-        local: &FixedKernel,
+        local: FIXED,
     };
     let fixed = ["portcullis", "--socket", socket.to_str().unwrap()];
     let arguments = fixed.iter().chain(line).map(OsString::from);

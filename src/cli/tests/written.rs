@@ -54,6 +54,12 @@ fn every_result_reads_as_it_should() {
     written("revert_beside_others", &foreign, &["revert"]);
     written("revert_stuck", &stuck, &["revert"]);
     written("revert_all", &normal, &["revert", "--all"]);
+    written("restore_offline", &normal, &["restore", "--offline"]);
+    written(
+        "restore_by_marks",
+        &normal,
+        &["restore", "--offline", "--state", "marks"],
+    );
     written("policy_new", &normal, &["policy", "new", "edge"]);
     written("snapshot", &normal, &["snapshot"]);
     written("audit_show", &normal, &["audit", "show"]);
@@ -155,7 +161,7 @@ fn a_watch_goes_on_without_the_daemon_and_ends_when_nobody_reads() {
             terminal: Terminal::Nobody,
             screen: Screen::given(Leaving(out.clone(), 2), Kept::default()),
             watch_period: Duration::from_millis(1),
-            local: &FixedKernel,
+            local: FIXED,
         };
         let line = [
             "portcullis",

@@ -6,8 +6,14 @@
 //! Sealing is never part of a decision: a record makes a seal due, and the controller has it written when it has nothing
 //! more urgent to do.
 
+mod late;
+
+use std::path::PathBuf;
+
 use tracing::{error, warn};
 
+use self::late::Late;
+pub(super) use self::late::Room;
 use super::recovery::LastRun;
 use crate::api::error::{ApiError, Code};
 use crate::api::{AuditHead, AuditPage, AuditQuery};
@@ -17,11 +23,11 @@ use crate::model::ledger::SEAL_EVERY_MS;
 use crate::model::names::EmergencyId;
 use crate::model::record::{Draft, EventKind, Head, Record};
 use crate::model::snapshot::Snapshot;
-use crate::store::StoreError;
 use crate::store::audit::{AUDIT, AuditError, AuditFile, Filter, SEGMENT_BYTES, Take};
 use crate::store::directory::StateDirectory;
-use crate::store::journal::{self, JournalContents};
+use crate::store::journal::{self, Aside, JournalContents};
 use crate::store::ratchet::{Keeping, Ratchet};
+use crate::store::{StoreError, is_full};
 
 /// Records in one answer where the query names no limit.
 const PAGE_DEFAULT: usize = 1_000;
@@ -60,6 +66,12 @@ pub(super) struct Books {
     /// next journal still bears witness against it.
     witnessed: Option<Head>,
     behind: bool,
+    /// Whether what went wrong last with the log was that the disk has no room.
+    full: bool,
+    /// Records that the log has not taken.
+    late: Late,
+    /// Whether a journal that ends while records wait leaves its word for the next daemon.
+    leaves_word: bool,
     /// None while there are none to be had; then records stay unsealed, and the log shows it.
     keys: Option<Ratchet>,
     /// Whether a decision was recorded since the last seal.
@@ -84,11 +96,15 @@ impl Books {
             sealed_ms: now.boottime_ms,
             witnessed: None,
             behind: false,
+            full: false,
+            late: Late::default(),
+            leaves_word: false,
         };
         if let Ok(Some(recovered)) = books.load() {
             books.witnessed = recovered.contents.audit_head;
         }
         books.reopen(&now);
+        books.make_reserve();
         books
     }
 
@@ -178,6 +194,7 @@ impl Books {
                     error = super::chain(&broken),
                     "the audit log cannot be used: restores go on, no cut begins"
                 );
+                self.full = is_full(&broken);
                 self.fault = Some(super::chain(&broken));
             }
         }
@@ -188,6 +205,7 @@ impl Books {
         if self.fault.is_some() {
             self.reopen(now);
         }
+        self.write_waiting(now)?;
         self.append(draft, now)
     }
 
@@ -198,7 +216,9 @@ impl Books {
         self.unsealed_decision |= draft.event.is_decision();
         file.append(draft, now).map(|_| ()).map_err(|error| {
             self.fault = Some(super::chain(&error));
-            RecordError::Append(error)
+            let error = RecordError::Append(error);
+            self.full = error.is_full();
+            error
         })
     }
 
@@ -229,17 +249,94 @@ impl Books {
     }
 
     /// Sets a damaged journal aside, so that the next start does not meet it again.
-    pub(super) fn set_aside_journal(&self) -> Result<Vec<String>, StoreError> {
-        journal::set_aside(&self.directory)
+    pub(super) fn set_aside_journal(&self, aside: Aside) -> Result<Vec<String>, StoreError> {
+        journal::set_aside(&self.directory, aside)
+    }
+
+    /// The journal that was set aside and that a person must still look at.
+    pub(super) fn unsettled(&self) -> Result<Option<PathBuf>, StoreError> {
+        journal::unsettled(&self.directory)
+    }
+
+    /// This process goes when it is done, and what it could not record with it: the journal is to say so afterwards.
+    pub(super) fn leave_word(&mut self) {
+        self.leaves_word = true;
+    }
+
+    /// The journal of a restore without a daemon that was not recorded.
+    pub(super) fn word_left(&self) -> Result<Option<JournalContents>, StoreError> {
+        journal::word_left(&self.directory)
+    }
+
+    /// Lets it go, once that is recorded.
+    pub(super) fn drop_word(&self) {
+        if self.waiting() == 0
+            && let Err(error) = journal::drop_word(&self.directory)
+        {
+            let error = super::chain(&error);
+            warn!(
+                error,
+                "what a restore without a daemon left behind is recorded, and could not be removed"
+            );
+        }
+    }
+
+    /// Removes a baseline without a journal.
+    pub(super) fn drop_baseline(&self) {
+        if let Err(error) = journal::drop_baseline(&self.directory) {
+            warn!(
+                error = super::chain(&error),
+                "the baseline could not be removed, going on"
+            );
+        }
+    }
+
+    /// Where the journal is, for messages.
+    pub(super) fn journal_path(&self) -> PathBuf {
+        journal::path(&self.directory)
+    }
+
+    /// Whether no journal stands.
+    pub(super) fn journal_is_gone(&self) -> bool {
+        matches!(journal::stands(&self.directory), Ok(false))
+    }
+
+    /// The baseline from whichever copy is intact, and what is wrong with the others.
+    pub(super) fn load_baseline(&self) -> (Option<Snapshot>, Vec<StoreError>) {
+        journal::load_baseline(&self.directory)
+    }
+
+    /// Whether a cut was laid since the host came up, by the log. A log that cannot say so is no reason to leave a host
+    /// cut.
+    pub(super) fn cut_in_this_boot(&self) -> bool {
+        let last = |event| {
+            let filter = Filter {
+                event: Some(event),
+                take: Take::Last(1),
+                ..Filter::default()
+            };
+            let records = self
+                .audit
+                .as_ref()?
+                .records(&self.directory, &filter)
+                .unwrap_or_default();
+            records.last().map(|record| record.boot_id == self.boot_id)
+        };
+        match (last(EventKind::Declared), last(EventKind::InForce)) {
+            (None, None) => true,
+            (declared, in_force) => declared == Some(true) || in_force == Some(true),
+        }
     }
 
     /// Makes the journal durable; with nothing left to hold, it goes, and the baseline with it.
-    pub(super) fn save(&mut self, emergencies: &[Emergency]) -> Result<(), StoreError> {
+    pub(super) fn save(&mut self, emergencies: &[Emergency], room: Room) -> Result<(), StoreError> {
         let contents = JournalContents::new(&self.boot_id, emergencies.to_vec(), self.last());
-        let saved = if emergencies.is_empty() {
+        let saved = if emergencies.is_empty() && self.leaves_word && self.waiting() > 0 {
+            journal::leave_word(&self.directory)
+        } else if emergencies.is_empty() {
             journal::clear(&self.directory, &contents)
         } else {
-            journal::save(&self.directory, &contents)
+            self.with_room(room, |books| journal::save(&books.directory, &contents))
         };
         self.behind = saved.is_err();
         saved

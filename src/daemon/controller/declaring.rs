@@ -7,6 +7,7 @@ use serde_json::json;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::books::Room;
 use super::drawing::{Draw, Draws, Purpose};
 use super::terms::{self, Terms};
 use super::{Controller, chain};
@@ -172,6 +173,13 @@ impl Controller {
     }
 
     fn refuse_while_stuck(&self) -> Result<(), ApiError> {
+        if let Some(first) = self.attention().into_iter().next() {
+            return Err(ApiError::new(
+                Code::Stuck,
+                first,
+                "see `portcullis status` and `portcullis doctor`",
+            ));
+        }
         match self.emergencies.iter().find(|e| e.state == State::Stuck) {
             None => Ok(()),
             Some(stuck) => Err(ApiError::new(
@@ -272,7 +280,7 @@ impl Controller {
             }
         };
         self.emergencies.push(emergency);
-        if let Err(error) = self.save() {
+        if let Err(error) = self.save(Room::Free) {
             self.emergencies.pop();
             return Err(no_journal(error));
         }
@@ -403,16 +411,17 @@ impl Controller {
             return false;
         }
         let policy = emergency.policy.clone();
-        if let Err(error) = self.save() {
+        if let Err(error) = self.save(Room::Reserve) {
             warn!(emergency = %id, error = chain(&error), "the journal could not be written, going on");
         }
-        self.note(Draft {
+        let draft = Draft {
             event: kind,
             actor: actor.clone(),
             emergency: Some(id),
             policy: Some(policy),
             details,
-        });
+        };
+        self.note_with(draft, Room::Reserve);
         true
     }
 

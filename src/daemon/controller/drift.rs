@@ -10,6 +10,7 @@ use crate::model::change::{Change, LinkSetting};
 use crate::model::cut::Cut;
 use crate::model::emergency::{Event, State};
 use crate::model::names::EmergencyId;
+use crate::model::object::Route;
 use crate::model::plan::Step;
 use crate::model::record::{Actor, EventKind};
 use crate::model::snapshot::{Object, Snapshot};
@@ -93,7 +94,7 @@ impl Controller {
             emergency.cut = cut;
             any = true;
         }
-        if any && let Err(error) = self.save() {
+        if any && let Err(error) = self.save(super::books::Room::Free) {
             warn!(error = chain(&error), "the journal could not be written, going on");
         }
     }
@@ -176,9 +177,9 @@ fn sets_down(change: &Change) -> bool {
 
 /// The cut on the links that it reaches now.
 fn reached(cut: &Cut, baseline: &Snapshot, now: &Snapshot) -> Cut {
-    // By index nothing is an error: a link that is gone stays listed, and is found again when it is back.
+    // A link that is gone stays listed, and is found again when it is back.
     let here = planning::relocated(cut, baseline, now, KnownBy::Index);
-    planning::widen(here.as_ref().unwrap_or(cut), now)
+    planning::widen(&here, now)
 }
 
 /// The baseline with what these cuts are about to take from links, if that is more.
@@ -189,12 +190,14 @@ fn grown<'a>(
     cuts: impl Iterator<Item = &'a Cut>,
 ) -> Option<Snapshot> {
     let grown = cuts.fold(None, |grown: Option<Snapshot>, cut| {
-        let links = Cut {
-            withdrawn: Vec::new(),
+        // Routes that the host makes only after a reboot are taken for the first time then.
+        let new = |route: &&Route| !baseline.routes.contains(route);
+        let takes = Cut {
+            withdrawn: cut.withdrawn.iter().filter(new).cloned().collect(),
             ..cut.clone()
         };
         let known = grown.as_ref().unwrap_or(baseline);
-        Some(planning::grown(known, now, &links, standing, ended))
+        Some(planning::grown(known, now, &takes, standing, ended))
     });
     grown.filter(|grown| grown != baseline)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tracing::{error, info, warn};
 
+use super::books::Room;
 use super::{Controller, reading};
 use crate::api::error::{ApiError, Code, chain};
 use crate::api::{EmergencyView, ReceiptView};
@@ -124,7 +125,7 @@ impl Controller {
                 "see `portcullis doctor`; free the disk of the state directory",
             ));
         }
-        if let Err(error) = self.save() {
+        if let Err(error) = self.save(Room::Free) {
             self.emergencies[at] = before;
             return Err(ApiError::new(
                 Code::NoJournal,
@@ -209,7 +210,7 @@ impl Controller {
     ///
     /// # Errors
     /// If it is not known what is left: the kernel cannot be read, or the planner refuses.
-    fn put_back(&mut self, id: EmergencyId, cut: &Cut, remaining: &[Cut]) -> Result<ReceiptView, String> {
+    pub(super) fn put_back(&mut self, id: EmergencyId, cut: &Cut, remaining: &[Cut]) -> Result<ReceiptView, String> {
         if let Some(baseline) = self.baseline.clone() {
             self.open(&baseline, remaining)?;
         }
@@ -352,7 +353,7 @@ impl Controller {
         } else if !reading::only_add([&emergency.cut]) {
             self.ended.push(emergency.clone());
         }
-        if let Err(error) = self.save() {
+        if let Err(error) = self.save(Room::Reserve) {
             warn!(error = chain(&error), "the journal could not be written, going on");
         }
         self.remember(emergency, view.clone());

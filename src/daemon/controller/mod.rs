@@ -9,11 +9,13 @@
 
 mod arming;
 mod books;
+mod damaged;
 mod declaring;
 mod drawing;
 mod drift;
 mod ending;
 mod keys;
+mod offline;
 mod readiness;
 mod reading;
 mod recovery;
@@ -31,7 +33,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use self::arming::Arming;
-use self::books::{Books, Watch};
+use self::books::{Books, Room, Watch};
 use self::drawing::Drawer;
 pub use self::drawing::Open;
 use self::keys::Keys;
@@ -92,6 +94,8 @@ pub struct Controller {
     /// None before it serves: then plans are drawn on the spot.
     drawer: Option<Drawer>,
     arming: Arming,
+    /// What was not back, or not known to be, after a start with a damaged journal.
+    left: Vec<String>,
 }
 
 /// A state in one word or two, for people.
@@ -139,8 +143,30 @@ impl Controller {
         guardian: Option<Guardian>,
         arm: Arm,
     ) -> Result<Self, StartError> {
+        let mut controller = Self::idle(kernel, clock, directory, keeping, policies, guardian, arm);
+        let last = controller.books.last_run();
+        controller.note(Draft {
+            details: serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "policies": controller.policy_digests() }),
+            ..Draft::of_daemon(EventKind::DaemonStarted)
+        });
+        controller.record_offline_restore();
+        controller.recover(last)?;
+        controller.keep_armed();
+        Ok(controller)
+    }
+
+    /// With its books open, and nothing read from them yet.
+    fn idle(
+        kernel: Box<dyn Kernel>,
+        clock: Box<dyn Clock>,
+        directory: StateDirectory,
+        keeping: &Keeping,
+        policies: Policies,
+        guardian: Option<Guardian>,
+        arm: Arm,
+    ) -> Self {
         let books = Books::open(directory, keeping, &*clock);
-        let mut controller = Self {
+        Self {
             kernel,
             clock,
             books,
@@ -157,15 +183,8 @@ impl Controller {
             epoch: 0,
             drawer: None,
             arming: Arming::new(arm),
-        };
-        let last = controller.books.last_run();
-        controller.note(Draft {
-            details: serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "policies": controller.policy_digests() }),
-            ..Draft::of_daemon(EventKind::DaemonStarted)
-        });
-        controller.recover(last)?;
-        controller.keep_armed();
-        Ok(controller)
+            left: Vec::new(),
+        }
     }
 
     /// Serves until told to stop. A cut in force stays in force: its journal is taken up at the next start.
@@ -244,12 +263,22 @@ impl Controller {
     }
 
     /// Writes the journal again if the last time failed: it must not say for longer than the disk is broken that a cut is
-    /// held which has ended or was refused, because a restart would believe it.
+    /// held which has ended or was refused, because a restart would believe it. And records what waits for room.
     fn catch_up(&mut self) {
         if self.books.is_behind()
-            && let Err(error) = self.save()
+            && let Err(error) = self.save(Room::Free)
         {
             warn!(error = chain(&error), "the journal still cannot be written, going on");
+        }
+        self.books.catch_up(&self.clock.now(), self.watched());
+    }
+
+    /// What the books go by: a stuck emergency still has an end to be written down.
+    fn watched(&self) -> Watch {
+        if self.emergencies.is_empty() {
+            Watch::Idle
+        } else {
+            Watch::Held
         }
     }
 
@@ -342,9 +371,13 @@ impl Controller {
 
     /// Records what must not be held up by its record.
     fn note(&mut self, draft: Draft) {
+        self.note_with(draft, Room::Free);
+    }
+
+    fn note_with(&mut self, draft: Draft, room: Room) {
         let event = draft.event;
-        if let Err(error) = self.books.record(draft, &self.clock.now()) {
-            warn!(%event, %error, "not recorded, going on");
+        if let Err(error) = self.books.note(draft, &self.clock.now(), room) {
+            warn!(%event, %error, "not recorded yet, going on");
         }
     }
 
@@ -385,12 +418,12 @@ impl Controller {
     }
 
     /// Makes the journal durable. Those that have ended stay in it while the baseline is held.
-    fn save(&mut self) -> Result<(), crate::store::StoreError> {
+    fn save(&mut self, room: Room) -> Result<(), crate::store::StoreError> {
         if self.emergencies.is_empty() {
-            return self.books.save(&[]);
+            return self.books.save(&[], room);
         }
         let all: Vec<Emergency> = self.ended.iter().chain(&self.emergencies).cloned().collect();
-        self.books.save(&all)
+        self.books.save(&all, room)
     }
 
     fn find(&self, id: &str) -> Result<usize, ApiError> {

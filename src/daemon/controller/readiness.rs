@@ -36,7 +36,12 @@ impl Controller {
     }
 
     fn readiness(&mut self, policies: &[String], draws: &Draws) -> Readiness {
-        let mut findings = vec![capability(), self.log_finding(), self.state_finding()];
+        let mut findings = vec![
+            capability(),
+            self.log_finding(),
+            self.reserve_finding(),
+            self.state_finding(),
+        ];
         match self.kernel.snapshot(Kinds::ALL) {
             Ok(host) => {
                 findings.push(good(
@@ -71,12 +76,36 @@ impl Controller {
         }
     }
 
+    fn reserve_finding(&self) -> Finding {
+        let check = "disk reserve";
+        match (self.books.has_reserve(), self.books.waiting()) {
+            (_, waiting @ 1..) => failed(
+                check,
+                format!("{waiting} records wait for room on the disk"),
+                "free the disk of the state directory",
+            ),
+            (true, 0) => good(check, "the end of a cut can be recorded on a full disk".to_owned()),
+            (false, 0) => Finding {
+                check: check.to_owned(),
+                grade: Grade::Warning,
+                seen: "given up, or never made: on a full disk the end of a cut would be recorded late".to_owned(),
+                hint: "free the disk of the state directory; the daemon makes it again".to_owned(),
+            },
+        }
+    }
+
     fn state_finding(&self) -> Finding {
+        let attention = self.attention();
         match self
             .emergencies
             .iter()
             .find(|e| e.state == crate::model::emergency::State::Stuck)
         {
+            None if !attention.is_empty() => failed(
+                "last restore",
+                attention.join("; "),
+                "put back what is missing by hand (baseline.json.kept has it), then remove the file; no new emergency begins before",
+            ),
             None => good("last restore", "left nothing behind".to_owned()),
             Some(stuck) => failed(
                 "last restore",

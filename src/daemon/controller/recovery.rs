@@ -3,6 +3,7 @@
 use serde_json::json;
 use tracing::{error, info, warn};
 
+use super::books::Room;
 use super::{Controller, StartError};
 use crate::api::error::chain;
 use crate::kernel::Kinds;
@@ -46,13 +47,15 @@ impl Controller {
                 self.take_up(&recovered.contents.boot_id, last)?;
             }
             Ok(None) => self.sweep("no emergency is in the journal")?,
-            Err(damaged) => self.start_from_marks(&chain(&damaged))?,
+            Err(damaged) => {
+                self.start_damaged(damaged)?;
+            }
         }
         Ok(())
     }
 
     /// One intact copy is enough. With none left the baseline is what the host would be without our marks.
-    fn take_up_baseline(&mut self, kept: Option<Snapshot>, damage: &[StoreError]) -> Result<(), StartError> {
+    pub(super) fn take_up_baseline(&mut self, kept: Option<Snapshot>, damage: &[StoreError]) -> Result<(), StartError> {
         self.baseline = kept;
         if damage.is_empty() || self.emergencies.is_empty() {
             return Ok(());
@@ -108,36 +111,18 @@ impl Controller {
         }
         if self.emergencies.is_empty() {
             self.let_baseline_go();
-            if let Err(error) = self.books.save(&[]) {
+            if let Err(error) = self.books.save(&[], Room::Free) {
                 warn!(error = chain(&error), "the journal could not be removed, going on");
             }
         }
         Ok(())
     }
 
-    /// Finds the links of every cut again. One whose links are not all there is not held on others: it ends.
+    /// Finds the links of every cut again, by their names. Those that the host has not made yet are cut when they come.
     fn relocate(&mut self, before: Option<&Snapshot>) {
         let Some(now) = self.baseline.clone() else { return };
-        let mut ending = Vec::new();
         for emergency in &mut self.emergencies {
-            match planning::relocated(&emergency.cut, before.unwrap_or(&now), &now, KnownBy::Name) {
-                Ok(cut) => emergency.cut = cut,
-                Err(missing) => ending.push((emergency.id, missing)),
-            }
-        }
-        for (id, missing) in ending {
-            let why = format!("link {missing} of the scope is not there after the reboot");
-            error!(emergency = %id, why, "the cut cannot be held as it was ordered, ending it");
-            let details = json!({ "after": "reboot", "then": "ended", "why": why });
-            if self.transition(
-                id,
-                Event::RevertRequested,
-                &Actor::Daemon,
-                EventKind::Recovered,
-                details,
-            ) {
-                self.restore(id);
-            }
+            emergency.cut = planning::relocated(&emergency.cut, before.unwrap_or(&now), &now, KnownBy::Name);
         }
     }
 
@@ -229,7 +214,7 @@ impl Controller {
 
     /// Removes everything that carries our marks and is not to be armed: nothing else of ours may stand without an
     /// emergency.
-    fn sweep(&mut self, why: &str) -> Result<(), StartError> {
+    pub(super) fn sweep(&mut self, why: &str) -> Result<(), StartError> {
         let now = self.kernel.snapshot(Kinds::ALL)?;
         let steps = match self.idle_goal(&now).as_far_as(&now).steps(&now) {
             Ok(steps) => steps,
@@ -254,17 +239,6 @@ impl Controller {
             ..Draft::of_daemon(EventKind::Recovered)
         });
         Ok(())
-    }
-
-    /// With the journal damaged, what was added is known by its marks and removed; what was taken away cannot be known.
-    fn start_from_marks(&mut self, why: &str) -> Result<(), StartError> {
-        error!(why, "the journal is damaged: removing what carries our marks");
-        let set_aside = self.books.set_aside_journal()?;
-        self.note(Draft {
-            details: json!({ "why": why, "set_aside": set_aside }),
-            ..Draft::of_daemon(EventKind::StateDamaged)
-        });
-        self.sweep("the journal is damaged")
     }
 }
 

@@ -1,12 +1,15 @@
 //! The controller over a kernel in memory, a clock that is set by hand, and a disk that fails on demand.
 
 mod arming;
+mod boot;
 mod deadlines;
 mod decisions;
 mod disk;
+mod full;
 mod kernel;
 mod killed;
 mod lives;
+mod offline;
 mod overlap;
 mod raised;
 mod recovery;

@@ -136,7 +136,12 @@ impl Controller {
         for emergency in &self.emergencies {
             host = host.max(host_state(emergency.state));
         }
+        let attention = self.attention();
+        if !attention.is_empty() {
+            host = host.max(HostState::Stuck);
+        }
         Ok(Status {
+            attention,
             api_version: VERSION.to_owned(),
             state: host,
             emergencies: self.emergency_list(),

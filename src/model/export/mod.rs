@@ -97,6 +97,7 @@ fn outcome(event: EventKind) -> Outcome {
         | EventKind::RevertRequested
         | EventKind::DeadlineReached
         | EventKind::Restored
+        | EventKind::RestoredOffline
         | EventKind::Recovered
         | EventKind::Armed
         | EventKind::Disarmed
@@ -113,7 +114,7 @@ fn severity(event: EventKind) -> u8 {
         EventKind::RequestRefused | EventKind::Rejected | EventKind::Approved | EventKind::Proposed => 5,
         EventKind::Extended | EventKind::Armed | EventKind::Disarmed | EventKind::Recovered => 5,
         EventKind::Mended | EventKind::RevertRequested | EventKind::Restored | EventKind::DeadlineReached => 6,
-        EventKind::Drift | EventKind::ConfirmationMissed | EventKind::AuditTorn => 7,
+        EventKind::Drift | EventKind::ConfirmationMissed | EventKind::AuditTorn | EventKind::RestoredOffline => 7,
         EventKind::Declared | EventKind::StepsApplied | EventKind::InForce => 9,
         EventKind::ApplyFailed | EventKind::LifelineLost | EventKind::Residue | EventKind::StateDamaged => 10,
     }

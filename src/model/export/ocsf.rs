@@ -29,7 +29,7 @@ impl Class {
     fn of(event: EventKind) -> Self {
         match event {
             EventKind::StepsApplied | EventKind::InForce | EventKind::ApplyFailed | EventKind::Mended => Self::Isolate,
-            EventKind::Restored | EventKind::Residue => Self::Restore,
+            EventKind::Restored | EventKind::RestoredOffline | EventKind::Residue => Self::Restore,
             EventKind::Proposed | EventKind::Declared => Self::IncidentCreated,
             EventKind::Approved
             | EventKind::Rejected

@@ -76,6 +76,8 @@ event_kinds! {
     Restored = "restored",
     /// Something could not be put back.
     Residue = "residue",
+    /// The host was brought back without the daemon, by `portcullis restore --offline`.
+    RestoredOffline = "restored-offline",
     /// An emergency was taken up from the journal.
     Recovered = "recovered",
     /// What makes a cut fast was laid out without effect.
@@ -112,6 +114,7 @@ impl EventKind {
             | Self::ConfirmationMissed
             | Self::Restored
             | Self::Residue
+            | Self::RestoredOffline
             | Self::Recovered
             | Self::Armed
             | Self::Disarmed

@@ -45,6 +45,12 @@ pub fn grown(baseline: &Snapshot, host: &Snapshot, cut: &Cut, standing: &[Cut], 
         .chain(altered)
         .filter(|o| !is_known(&grown, o) && !left.iter().any(|left| is_known(left, o)))
         .collect();
+    // A route over a link that came later can only come back to a link that is known.
+    for index in taken.iter().flat_map(links_of) {
+        if let Some(link) = host.link(index).filter(|_| grown.link(index).is_none()) {
+            take_in_link(&mut grown, link);
+        }
+    }
     for object in taken {
         if let Object::Address(new) = &object {
             take_in_address(&mut grown, host, new);
@@ -110,7 +116,10 @@ fn take_in_link(grown: &mut Snapshot, link: &Link) {
             };
             *known = Link { group, ..link.clone() };
         }
-        None => grown.links.push(link.clone()),
+        None => {
+            let group = if ours::is_our_group(link.group) { 0 } else { link.group };
+            grown.links.push(Link { group, ..link.clone() });
+        }
     }
 }
 

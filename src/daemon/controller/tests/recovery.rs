@@ -55,26 +55,120 @@ fn with_the_journal_lost_everything_that_was_added_is_swept_at_the_start() {
     }
 }
 
-#[test]
-fn a_damaged_journal_is_set_aside_swept_and_recorded() {
-    for damage in ["", "{}", "portcullis-journal 1 5 x\nhello", "\0\0\0\0"] {
-        let mut bench = Bench::start();
-        bench.declare("isolate").unwrap();
-        bench.kill();
-        fs::write(bench.state().join("journal.json"), damage).unwrap();
-        bench.restart();
-        assert_eq!(
-            bench.records()[3..],
-            ["daemon-started", "state-damaged", "recovered"],
-            "{damage:?}"
-        );
-        assert_eq!(
-            fs::read_to_string(bench.state().join("journal.json.damaged")).unwrap(),
-            damage
-        );
-        assert!(bench.holds("baseline.json.kept"), "{damage:?}");
-        bench.assert_ended(damage);
+/// Declares, kills, damages these files, and does something more before the next start.
+fn damaged(policy: &str, files: &[&str], damage: &str, meanwhile: impl FnOnce(&mut Bench)) -> Bench {
+    let mut bench = Bench::start();
+    bench.declare(policy).unwrap();
+    bench.kill();
+    for file in files {
+        fs::write(bench.state().join(file), damage).unwrap();
     }
+    meanwhile(&mut bench);
+    bench.restart();
+    bench
+}
+
+const BASELINES: [&str; 2] = ["baseline.json", "baseline-copy.json"];
+
+#[test]
+fn with_the_journal_damaged_an_intact_baseline_brings_back_what_every_method_took() {
+    for policy in METHODS {
+        for damage in ["", "{}", "portcullis-journal 1 5 x\nhello", "\0\0\0\0"] {
+            for files in [
+                &["journal.json"][..],
+                &["journal.json", BASELINES[0]],
+                &["journal.json", BASELINES[1]],
+            ] {
+                let context = format!("{policy} {damage:?} {files:?}");
+                let mut bench = damaged(policy, files, damage, |_| {});
+                assert_eq!(
+                    bench.records()[3..],
+                    ["daemon-started", "state-damaged"],
+                    "{context}: by the baseline, and nothing left to sweep"
+                );
+                let aside = fs::read_to_string(bench.state().join("journal.json.damaged")).unwrap();
+                assert_eq!(aside, damage, "{context}");
+                assert_eq!(bench.status().attention, Vec::<String>::new(), "{context}");
+                assert_eq!(bench.status().state, HostState::Clear, "{context}");
+                bench.assert_ended(&context);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_others_added_is_kept_when_a_host_is_brought_back_without_its_journal() {
+    let theirs = || Change::Add(Object::Route(direct("10.77.0.0/16", 3)));
+    let mut bench = damaged("unplug", &["journal.json"], "", |bench| {
+        assert!(bench.kernel.act(&[theirs()])[0].is_ok());
+    });
+    let mut expected = bench.baseline.clone();
+    crate::model::fixture::must(&mut expected, &theirs());
+    expected.sort();
+    assert_eq!(bench.kernel.state().to_string(), expected.to_string());
+    assert_eq!(bench.status().state, HostState::Clear);
+}
+
+#[test]
+fn a_journal_damaged_over_a_reboot_brings_nothing_of_the_old_boot_back() {
+    let mut bench = Bench::start();
+    bench.declare("unplug").unwrap();
+    bench.kill();
+    fs::write(bench.state().join("journal.json"), "").unwrap();
+    // It comes up otherwise than it was.
+    let mut other = bench.baseline.clone();
+    other.routes.retain(|r| r.gateway.is_none());
+    bench.baseline = other.clone();
+    bench.reboot(1_000);
+    assert_eq!(bench.kernel.state().to_string(), other.to_string());
+    assert_eq!(bench.kernel.asked(), 0);
+    bench.assert_ended("after a reboot");
+}
+
+#[test]
+fn with_journal_and_baseline_damaged_status_and_doctor_say_so_until_somebody_has_looked() {
+    for policy in METHODS {
+        let files = ["journal.json", BASELINES[0], BASELINES[1]];
+        let mut bench = damaged(policy, &files, "rubbish", |_| {});
+        for _ in 0..2 {
+            let status = bench.status();
+            assert_eq!(status.state, HostState::Stuck, "{policy}");
+            assert!(
+                status.attention[0].contains("journal.json.unsettled"),
+                "{policy}: {status:?}"
+            );
+            let readiness = bench.ask(crate::daemon::command::Command::Readiness).unwrap();
+            assert!(!readiness.ready, "{policy}");
+            refused(bench.declare("isolate"), Code::Stuck);
+            // A death of the process is no look at it.
+            bench.restart();
+        }
+        fs::remove_file(bench.state().join("journal.json.unsettled")).unwrap();
+        assert_eq!(bench.status().state, HostState::Clear, "{policy}");
+        assert_eq!(bench.status().attention, Vec::<String>::new(), "{policy}");
+        if policy == "isolate" {
+            bench.assert_ended("marks are enough for what was only added");
+        }
+    }
+}
+
+#[test]
+fn a_kernel_that_refuses_leaves_a_damaged_journal_unsettled_and_names_what_is_left() {
+    let mut bench = Bench::start();
+    bench.declare("unroute").unwrap();
+    bench.kill();
+    fs::write(bench.state().join("journal.json"), "").unwrap();
+    for change in bench.kernel.asked()..bench.kernel.asked() + 1_000 {
+        let errno = nix::libc::EPERM;
+        bench.kernel.script(crate::kernel::sim::Fault::Refuse { change, errno });
+    }
+    bench.restart();
+    let status = bench.status();
+    assert_eq!(status.state, HostState::Stuck);
+    assert!(
+        status.attention.iter().any(|line| line.contains("default")),
+        "{status:?}"
+    );
 }
 
 #[test]
