@@ -133,6 +133,10 @@ fn furnish(proof: NotInitial, side: &Side, ports: &BTreeSet<u16>) -> Result<Echo
                 Family::V4 => IpNet::V4(Ipv4Net::default()),
                 Family::V6 => IpNet::V6(Ipv6Net::default()),
             };
+            // A host with a single address shares no subnet with its neighbours.
+            if !is_link_local(back) {
+                builder.add_route(IpNet::from(*back), None, Some(&link))?;
+            }
             builder.add_route(everywhere, Some(*back), Some(&link))?;
         }
     }

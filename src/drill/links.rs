@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{InfoData, InfoVeth, LinkMessage};
-use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::route::{RouteMessage, RouteScope};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use super::namespace::{Namespace, NamespaceError, NotInitial};
@@ -227,6 +227,10 @@ impl Builder {
         }
         if let Some(name) = link {
             builder = builder.output_interface(self.link(name)?.index);
+        }
+        if gateway.is_none() && destination.addr().is_ipv4() {
+            // As ip-route(8) does: a gateway must be reached by a route of this scope.
+            builder = builder.scope(RouteScope::Link);
         }
         let message = builder.build();
         self.acknowledged(&attempted, self.handle.route().add(message.clone()).execute())?;

@@ -170,7 +170,7 @@ impl<'a> Rehearsal<'a> {
         }
         let since = Instant::now();
         while since.elapsed() < HEAL_PATIENCE {
-            let healed = kernel.snapshot(Kinds::ALL)? == held;
+            let healed = objects(&kernel.snapshot(Kinds::ALL)?) == objects(&held);
             if healed && self.status()?.state == HostState::InForce {
                 let put_right_ms = u64::try_from(since.elapsed().as_millis()).ok();
                 return Ok(DriftResult { sabotage, put_right_ms });
@@ -182,6 +182,13 @@ impl<'a> Rehearsal<'a> {
             put_right_ms: None,
         })
     }
+}
+
+/// All that is there. A rule that was put back may stand behind its equals, where it does the same.
+fn objects(state: &Snapshot) -> Vec<String> {
+    let mut all: Vec<String> = state.objects().map(|o| o.to_string()).collect();
+    all.sort_unstable();
+    all
 }
 
 /// One of our rules, else one of our drop filters, else a link of the cut set up again.
