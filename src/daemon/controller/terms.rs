@@ -92,6 +92,13 @@ fn confirm_within(limits: &Limits, asked_ms: Option<u64>, duration_ms: u64) -> R
                 "give `--confirm-within`, such as `--confirm-within 5m`, or leave it out",
             ));
         }
+        (Some(asked), _) if asked >= duration_ms => {
+            return Err(ApiError::new(
+                Code::BadRequest,
+                "a confirmation would be due after the emergency has ended",
+                "give a `--confirm-within` that is shorter than `--for`",
+            ));
+        }
         (Some(asked), _) => Some(asked),
         (None, most) => most,
     };
