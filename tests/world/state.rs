@@ -1,13 +1,18 @@
 //! The kernel's network state as `ip` and `tc` show it, for byte comparison: independent of all code of ours.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use portcullis::drill::namespace::Namespace;
 
 use super::{run, try_run};
 
+/// A link that has none by then has no peer that is up.
+const CARRIER_PATIENCE: Duration = Duration::from_millis(1_500);
+
 /// All that a restore has to bring back, as text, with counters, timers and remaining lifetimes left out.
 pub fn state(namespace: &Namespace) -> String {
+    wait_for_carrier(namespace);
     let mut text = String::new();
     for (program, args) in COMMANDS {
         let args: Vec<&str> = args.split(' ').collect();
@@ -20,6 +25,16 @@ pub fn state(namespace: &Namespace) -> String {
         text += &section(&args, "tc", &shown);
     }
     text
+}
+
+/// The kernel tells a link's carrier in its own time (`net/core/link_watch.c`: up to a second after it came up).
+fn wait_for_carrier(namespace: &Namespace) {
+    let begun = Instant::now();
+    while begun.elapsed() < CARRIER_PATIENCE
+        && run(namespace, "ip", &["-o", "link", "show", "up"]).contains("NO-CARRIER")
+    {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Fails with the lines that differ, and only with those.
