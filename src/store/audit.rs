@@ -10,6 +10,7 @@ mod read;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -88,6 +89,12 @@ pub enum AuditError {
         /// Why.
         why: String,
     },
+    /// Somebody moved the file away, removed it, or cut it off.
+    #[error("the audit log {path:?} is no longer the file that was opened, or is shorter than it was")]
+    Replaced {
+        /// Which file.
+        path: PathBuf,
+    },
     /// An earlier append failed.
     #[error("the audit log {path:?} takes no more records since an append failed")]
     Poisoned {
@@ -107,6 +114,11 @@ impl AuditError {
             }
             Self::TornTooOften { path } => {
                 format!("find out what kills the daemon, then move {path:?}'s torn files away")
+            }
+            Self::Replaced { path } => {
+                format!(
+                    "put the log back as {path:?}, or keep what is left of it and restart the daemon: it begins a new one"
+                )
             }
             Self::Seal(_) => "this is a defect of portcullis: please report it".to_owned(),
             Self::Append { path, .. } | Self::Poisoned { path } => {
@@ -252,6 +264,7 @@ impl AuditFile {
             let path = self.path.clone();
             return Err(AuditError::Poisoned { path });
         }
+        self.stands()?;
         let (previous, sequence) = self.head.map_or((Digest::zero(), 1), |h| (h.hash, h.sequence + 1));
         let record = seal(draft, previous, sequence, moment)?;
         let line = record.line()?;
@@ -266,6 +279,32 @@ impl AuditFile {
         self.length += line.len() as u64;
         self.state.take(&record, &line);
         Ok(record)
+    }
+
+    /// Whether the file is still the one that was opened, at its name, and as long as it was left: a log that somebody
+    /// moves away or cuts off under the process would take records that nobody finds.
+    ///
+    /// # Errors
+    /// If it is not, or cannot be looked at.
+    pub fn stands(&self) -> Result<(), AuditError> {
+        let failed = |source| {
+            AuditError::Store(StoreError::Io {
+                attempted: "look at",
+                path: self.path.clone(),
+                source,
+            })
+        };
+        let own = self.file.metadata().map_err(failed)?;
+        let named = match std::fs::symlink_metadata(&self.path) {
+            Ok(named) => Some((named.dev(), named.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        if named == Some((own.dev(), own.ino())) && own.len() >= self.length {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        Err(AuditError::Replaced { path })
     }
 
     /// Seals all records so far and moves the keys on. When this returns, the seal is durable and its key destroyed.

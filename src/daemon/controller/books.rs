@@ -371,9 +371,11 @@ impl Books {
             .audit
             .as_ref()
             .and_then(|audit| audit.last_seal().unwrap_or_default());
+        let moved = || self.audit.as_ref().and_then(|audit| audit.stands().err());
+        let fault = self.fault.clone().or_else(|| moved().map(|error| super::chain(&error)));
         AuditHead {
-            healthy: self.fault.is_none(),
-            fault: self.fault.clone(),
+            healthy: fault.is_none(),
+            fault,
             sequence,
             hash,
             root: tree.map(|tree| tree.root().to_string()).unwrap_or_default(),

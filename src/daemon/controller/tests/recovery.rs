@@ -262,3 +262,31 @@ fn what_others_changed_while_the_daemon_was_down_is_kept() {
     assert_eq!(receipt.kept_foreign_changes.len(), 1, "{receipt:?}");
     assert!(bench.kernel.state().to_string().contains("10.77.0.0/16"));
 }
+
+/// What is done to a file.
+type Harm = fn(&std::path::Path);
+
+#[test]
+fn a_log_that_somebody_moves_away_or_cuts_off_under_the_daemon_lets_no_cut_begin() {
+    let harm: [(&str, Harm); 3] = [
+        ("moved", |log| fs::rename(log, log.with_extension("1")).unwrap()),
+        ("removed", |log| fs::remove_file(log).unwrap()),
+        ("cut off", |log| {
+            fs::File::options().write(true).open(log).unwrap().set_len(100).unwrap();
+        }),
+    ];
+    for (what, harm) in harm {
+        let mut bench = Bench::start();
+        let id = bench.declare("isolate").unwrap().id;
+        harm(&bench.state().join("audit.jsonl"));
+        assert!(bench.status().audit.fault.is_some(), "{what}: it is said at once");
+        refused(bench.declare("bare"), Code::NoRecord);
+        let receipt = bench.revert(&id).unwrap();
+        assert_eq!(
+            receipt.residues,
+            Vec::<String>::new(),
+            "{what}: a restore waits for no log"
+        );
+        assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string(), "{what}");
+    }
+}
