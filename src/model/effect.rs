@@ -15,6 +15,7 @@
 //! - Equal IPv6 gateway routes stay apart, where the kernel shows them as one multipath route.
 //! - VRFs do not choose tables; resilient groups have no buckets; a lookup for a gateway knows no source and no mark.
 //! - A qdisc other than `clsact` and `ingress` only takes and leaves its place.
+//! - The last IPv4 address of a link that goes leaves the link's legs of multipath routes, which the kernel takes.
 //! - Removing a link leaves rules and filters that name it, as the kernel does, but says nothing of `detached`.
 
 mod address;

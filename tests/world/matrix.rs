@@ -168,10 +168,16 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// The positive control: with no cut, every probe passes.
+    /// The positive control: with no cut, every probe passes. A busy machine loses datagrams, so there are three tries.
     #[track_caller]
     pub fn control(&self) -> Outcome {
-        let seen = self.run(PATIENT);
+        let all = |seen: &Outcome| seen.rows.iter().all(|row| row.answer.passed());
+        let mut seen = self.run(PATIENT);
+        for _ in 0..2 {
+            if !all(&seen) {
+                seen = self.run(PATIENT);
+            }
+        }
         let missing: Vec<String> = seen
             .rows
             .iter()
