@@ -72,7 +72,7 @@ fn drills(world: World, (what, network, policies): (&str, &str, &[&str])) {
     }
     wait_for_dad(&host);
     for policy in policies {
-        let file = format!("policies/{policy}.toml");
+        let file = format!("{}/policies/{policy}.toml", env!("CARGO_MANIFEST_DIR"));
         let drill = || Command::new(program()).args(["drill", &file]).output();
         let output = host.run(|_| drill()).unwrap().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
