@@ -516,9 +516,9 @@ fn a_bad_audit_file_is_told_by_verify_whatever_is_in_it() {
             ("untouched", good.clone().into_bytes(), 0, ""),
             ("empty", Vec::new(), 0, ""),
             ("a torn last line", good.as_bytes()[..good.len() - 7].to_vec(), 0, ""),
-            ("the first record removed", without(0), 8, "1"),
-            ("a record removed", without(2), 8, "3"),
-            ("two records swapped", swapped, 8, "2"),
+            ("the first record removed", without(0), 8, "record 1"),
+            ("a record removed", without(2), 8, "record 3"),
+            ("two records swapped", swapped, 8, "record 2"),
             ("bytes", [good.as_bytes(), b"\xff\xfe\0\n{}\n"].concat(), 8, "line"),
             (
                 "a huge line",

@@ -134,7 +134,7 @@ fn everything_passes_on_a_host_and_a_prohibit_rule_stops_what_it_can() {
     );
 }
 
-/// NETLINK.md, section 2, column "rule prohibit".
+/// As measured with ip-rule(8): a local sender is refused at once, with EACCES.
 fn prohibited(seen: &Outcome) {
     let out = [
         "H>W tcp-new 4",

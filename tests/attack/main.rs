@@ -55,6 +55,7 @@ fn an_operator_is_served_beside_every_attack() {
             .map(|attack| endure(&host, attack))
             .collect();
         println!("{}", table::FOOT);
+        assert!(!rows.is_empty(), "no attack is called {wanted:?}");
         rows.iter().for_each(Row::hold);
         if strict() {
             rows.iter().for_each(Row::hold_budgets);

@@ -20,7 +20,7 @@ use super::{home, host};
 const DURATION: Duration = Duration::from_millis(1_500);
 /// By then, after its deadline, a cut has ended.
 const LATEST: Duration = Duration::from_secs(2);
-/// What more the detection of duplicate addresses may take after a link comes up (RFC 4862; FACTS: 1 to 2 seconds).
+/// What more the detection of duplicate addresses may take after a link comes up (RFC 4862: one to two seconds).
 const DETECTION: Duration = Duration::from_secs(3);
 /// Hosts that are killed side by side.
 const LANES: usize = 3;

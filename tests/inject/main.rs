@@ -85,6 +85,7 @@ fn matrix(world: World, topology: &str, build: fn(World, usize) -> life::Subject
         }
     });
     let done = done.into_inner().unwrap();
+    assert!(!done.is_empty(), "no phase and no call is called so");
     println!("{}", table(topology, &done));
     println!("{topology}: {} runs in {:?}", done.len(), begun.elapsed());
     let wrong: Vec<String> = done

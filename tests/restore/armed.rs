@@ -176,14 +176,22 @@ impl Monitor {
         monitor
     }
 
-    /// Something of our own shows that both listen; then the page is clean again.
+    /// Something of our own shows that both listen, and something else of ours that they told all of it; then the page is
+    /// clean again.
     fn wait_until_it_sees(&mut self, at: &Namespace) {
         let said = || std::fs::read_to_string(self.file.path()).unwrap();
+        let blink = |qdisc: &str, pref: u32| {
+            run(at, "tc", &["qdisc", "add", "dev", "lo", qdisc]);
+            run(at, "tc", &["qdisc", "del", "dev", "lo", qdisc]);
+            ip(at, &format!("rule add pref {pref} lookup main\nrule del pref {pref}\n"));
+        };
         wait_until("the monitors listen", Duration::from_secs(10), || {
-            run(at, "tc", &["qdisc", "add", "dev", "lo", "clsact"]);
-            run(at, "tc", &["qdisc", "del", "dev", "lo", "clsact"]);
-            ip(at, "rule add pref 31999 lookup main\nrule del pref 31999\n");
+            blink("clsact", 31_999);
             said().contains("clsact") && said().contains("31999")
+        });
+        blink("ingress", 31_998);
+        wait_until("the monitors told it all", Duration::from_secs(10), || {
+            said().contains("deleted qdisc ingress") && said().contains("Deleted 31998")
         });
         self.file.as_file().set_len(0).unwrap();
     }

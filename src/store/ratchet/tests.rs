@@ -158,7 +158,8 @@ fn a_file_that_is_not_ours_alone_or_not_volatile_is_refused() {
     fs::remove_file(room.key_file()).unwrap();
     std::os::unix::fs::symlink("/dev/null", room.key_file()).unwrap();
     Ratchet::open(&room.keeping, BOOT).unwrap_err();
-    let disk = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    // What lies there outlives a reboot (file-hierarchy(7)), so it is no tmpfs; and everybody may write there.
+    let disk = tempfile::tempdir_in("/var/tmp").unwrap();
     let on_disk = Keeping::File(disk.path().join("audit.key"));
     let error = Ratchet::open(&on_disk, BOOT).unwrap_err();
     assert!(
