@@ -80,8 +80,15 @@ fn take_down(state: &mut Snapshot, index: u32) {
     for id in dead {
         nexthop::remove(state, id);
     }
-    let down: Vec<u32> = state.links.iter().filter(|l| !l.up).map(|l| l.index).collect();
-    state.routes.retain(|r| outlives(r, index, &down));
+    let addressed = |l: &Link| {
+        state
+            .addresses
+            .iter()
+            .any(|a| (a.link, a.family) == (l.index, Family::V4))
+    };
+    let living = state.links.iter().filter(|l| l.up && addressed(l));
+    let living: Vec<u32> = living.map(|l| l.index).collect();
+    state.routes.retain(|r| outlives(r, index, &living));
     drop_addresses_v6(state, index);
     forget_mtu_v6(state, index);
     state.neighbours.retain(|n| n.link != index);
@@ -120,10 +127,10 @@ fn vlans(state: &Snapshot, index: u32, stands: Stands) -> Vec<u32> {
 }
 
 /// Whether a route stays when the link goes down: IPv4 routes of scope host, and multipath with a leg that lives.
-fn outlives(route: &Route, index: u32, down: &[u32]) -> bool {
+fn outlives(route: &Route, index: u32, living: &[u32]) -> bool {
     let over = route.links().any(|l| l == index);
     let of_host = route.family == Family::V4 && route.scope == SCOPE_HOST;
-    let living_leg = route.hops.iter().any(|h| !down.contains(&h.link));
+    let living_leg = route.hops.iter().any(|h| living.contains(&h.link));
     !over || of_host || living_leg
 }
 

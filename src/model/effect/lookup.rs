@@ -15,7 +15,7 @@ pub fn way(state: &Snapshot, query: &Query) -> Way {
         return Way::Nowhere;
     };
     let up = |link: &u32| state.link(*link).is_some_and(|l| l.up);
-    match (route.kind, route.links().find(up)) {
+    match (route.kind, links_of(state, route).into_iter().find(|l| up(l))) {
         _ if !known => Way::Nowhere,
         (Route::LOCAL, _) => Way::Local,
         (Route::UNICAST, Some(link)) => Way::Out {
@@ -24,6 +24,15 @@ pub fn way(state: &Snapshot, query: &Query) -> Way {
         },
         _ => Way::Nowhere,
     }
+}
+
+/// The links of a route, its nexthop object's included.
+fn links_of(state: &Snapshot, route: &Route) -> Vec<u32> {
+    let of_object = route
+        .nexthop
+        .into_iter()
+        .flat_map(|id| super::nexthop::links(state, id));
+    route.links().chain(of_object).collect()
 }
 
 /// The first address of the link that may leave it.
@@ -38,7 +47,8 @@ pub(super) fn gateway(state: &Snapshot, to: IpAddr, over: Option<u32>, scope: u8
     by_rules(state, &Query::to(to), over, scope)
 }
 
-/// A rule that asks for what is not known of the packet (a mark, ports, a protocol, a source) does not match.
+/// A rule that asks for what is not known of the packet (a mark, ports, a protocol, a source, a user but root, or what
+/// this program does not know) does not match.
 fn by_rules<'a>(state: &'a Snapshot, query: &Query, over: Option<u32>, scope: u8) -> Result<&'a Route, i32> {
     let to = query.destination;
     let rules: Vec<&Rule> = state.rules_of(query.family()).collect();
@@ -108,6 +118,8 @@ fn matches(state: &Snapshot, rule: &Rule, query: &Query) -> bool {
         && port(rule.destination_ports, query.ports.map(|p| p.1))
         && rule.oif.is_none()
         && rule.tos == 0
+        && rule.uid_range.is_none_or(|(first, _)| first == 0)
+        && rule.extra.is_empty()
         && rule.iif.as_ref().is_none_or(from)
 }
 
@@ -115,7 +127,8 @@ fn suppressed(state: &Snapshot, rule: &Rule, route: &Route) -> bool {
     let short = rule
         .suppress_prefix_length
         .is_some_and(|l| u32::from(route.destination.prefix_len()) <= l);
-    let group = route.links().next().and_then(|l| state.link(l)).map(|l| l.group);
+    let first = links_of(state, route).into_iter().next();
+    let group = first.and_then(|l| state.link(l)).map(|l| l.group);
     short || (rule.suppress_group.is_some() && rule.suppress_group == group)
 }
 
