@@ -1,6 +1,7 @@
 //! Watches the lifelines of the cuts in force, by the kernel's own answers, and does what the policy says when one is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::json;
@@ -51,7 +52,7 @@ impl Controller {
     /// Begins to watch the lifelines of an emergency: before its cut wherever that can be.
     pub(super) fn watch_lifelines_of(&mut self, id: EmergencyId) {
         let Some(cut) = self.cut_of(id) else { return };
-        let watched = planning::watched(&cut, |query| self.way(query).unwrap_or(Way::Nowhere));
+        let watched = planning::watched(&cut, |query| self.way(query));
         self.vigil.watched.insert(id, watched);
     }
 
@@ -71,8 +72,8 @@ impl Controller {
         for (id, watched) in &watched {
             for one in watched {
                 // No answer at all tells nothing about a lifeline.
-                if self.way(&one.query).is_some_and(|way| one.is_lost(way)) {
-                    silent.insert((*id, one.lifeline.clone()), one.query.clone());
+                if one.is_lost(|query| self.way(query)) == Some(true) {
+                    silent.insert((*id, one.lifeline.clone()), one.peer);
                 }
             }
         }
@@ -80,22 +81,22 @@ impl Controller {
         self.vigil.since_ms.retain(|line, _| silent.contains_key(line));
         self.vigil.lost.retain(|line| silent.contains_key(line));
         let now_ms = self.now().boottime_ms;
-        for (line, query) in silent {
+        for (line, peer) in silent {
             let since_ms = *self.vigil.since_ms.entry(line.clone()).or_insert(now_ms);
             if now_ms.saturating_sub(since_ms) >= LOST_FOR_MS && self.vigil.lost.insert(line.clone()) {
-                self.lose(&line, &query);
+                self.lose(&line, peer);
             }
         }
     }
 
-    fn lose(&mut self, (id, lifeline): &Line, query: &Query) {
+    fn lose(&mut self, (id, lifeline): &Line, peer: IpAddr) {
         let Some(emergency) = self.emergencies.iter().find(|e| e.id == *id) else {
             return;
         };
         let then = emergency.fail.lifeline_lost;
         let policy = emergency.policy.clone();
         error!(emergency = %id, lifeline, ?then, "a lifeline is lost");
-        let details = json!({ "lifeline": lifeline, "to": query.destination, "from": query.source, "then": then });
+        let details = json!({ "lifeline": lifeline, "peer": peer, "then": then });
         match then {
             FailDirection::Open => {
                 if self.transition(
