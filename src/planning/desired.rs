@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::ours::{is_armed_rule, is_local_rule, is_our_rule, looks_up_local};
+use super::ours::{
+    is_armed_rule, is_local_rule, is_our_filter, is_our_link, is_our_qdisc, is_our_rule, looks_up_local,
+};
 use super::refusal::Refusal;
 use super::resolve::widen;
 use super::routes::{self, Taken};
 use super::{gate, seal};
 use crate::model::cut::Cut;
 use crate::model::names::InterfaceName;
-use crate::model::object::{Family, Link, Route, Rule};
+use crate::model::object::{Family, Filter, Link, Qdisc, Route, Rule};
 use crate::model::policy::Method;
-use crate::model::snapshot::{Object, Snapshot, route_key};
+use crate::model::snapshot::{Object, Snapshot, hangs_on, route_key};
 
 /// What the kernel must hold, and must not hold, while cuts are in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,19 +68,54 @@ fn local_twins(baseline: &Snapshot) -> Vec<Rule> {
     baseline.rules.iter().filter(twin).cloned().collect()
 }
 
+/// Whether what these cuts take leaves every lifeline its routes. A cut that is held is not let go because it no longer
+/// does: its policy says what happens then.
+///
+/// # Errors
+/// The first lifeline that would be lost.
+pub(super) fn keeps_lifelines(baseline: &Snapshot, cuts: &[Cut]) -> Result<(), Refusal> {
+    let taken = taken(baseline, cuts)?;
+    if taken.is_nothing() {
+        return Ok(());
+    }
+    let lifelines: Vec<_> = cuts.iter().flat_map(|c| c.lifelines.clone()).collect();
+    routes::keep_lifelines(baseline, &taken, &lifelines)
+}
+
+/// The baseline with the links that have appeared since, and what others hung on them: a cut that reaches those links must
+/// know it.
+#[must_use]
+pub fn with_new_links<'a>(baseline: &'a Snapshot, host: &Snapshot) -> Cow<'a, Snapshot> {
+    let is_new = |index: u32| baseline.link(index).is_none();
+    let new: Vec<&Link> = host
+        .links
+        .iter()
+        .filter(|l| is_new(l.index) && !is_our_link(l))
+        .collect();
+    if new.is_empty() {
+        return Cow::Borrowed(baseline);
+    }
+    let mut known = baseline.clone();
+    let foreign = |q: &&Qdisc| is_new(q.link) && !is_our_qdisc(q);
+    known.qdiscs.extend(host.qdiscs.iter().filter(foreign).cloned());
+    let on_new = |f: &&Filter| !is_our_filter(f) && new.iter().any(|l| hangs_on(f, l.index));
+    known.filters.extend(host.filters.iter().filter(on_new).cloned());
+    let addresses = host.addresses.iter().filter(|a| is_new(a.link));
+    known.addresses.extend(addresses.cloned());
+    known.links.extend(new.into_iter().cloned());
+    known.sort();
+    Cow::Owned(known)
+}
+
 /// What the kernel must hold while these cuts are in force on a host that goes back to `baseline`.
 ///
 /// Without cuts it is what brings a host back from additive methods: nothing of ours but what the baseline of an armed
 /// host has, the `local` rules and the link groups of the baseline. Withdrawn routes and links that were up are the restore's.
 ///
 /// # Errors
-/// If a cut cannot be laid on this host, two cuts contradict each other, or a lifeline would be lost.
+/// If a cut cannot be laid on this host, or two cuts contradict each other.
 pub fn desired(baseline: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
     let taken = taken(baseline, cuts)?;
-    if !taken.is_nothing() {
-        let lifelines: Vec<_> = cuts.iter().flat_map(|c| c.lifelines.clone()).collect();
-        routes::keep_lifelines(baseline, &taken, &lifelines)?;
-    }
     let spared = spared(baseline, &taken.withdrawn);
     let mut desired = Desired {
         spared,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::coverage::coverage;
-use super::desired::{Desired, desired};
-use super::ours::{is_armed_rule, is_our_filter, is_our_link, is_our_qdisc, is_our_rule};
+use super::desired::{Desired, desired, keeps_lifelines, with_new_links};
+use super::ours::{is_armed_rule, is_our_rule};
 use super::reachability::links_of;
 use super::refusal::Refusal;
 use super::resolve::{resolve, widen};
@@ -36,11 +36,11 @@ pub fn plan(
     let cut = resolve(policy, &without_cuts(host, &known, in_force), pinned)?;
     let cuts: Vec<Cut> = in_force.iter().chain([&cut]).cloned().collect();
     // Cuts end one by one, so whatever is left of them must stand by itself; what they differ on shows in pairs.
-    desired(&known, std::slice::from_ref(&cut))?;
+    wanted(&known, std::slice::from_ref(&cut))?;
     for other in in_force {
-        desired(&known, &[other.clone(), cut.clone()])?;
+        wanted(&known, &[other.clone(), cut.clone()])?;
     }
-    let desired = desired(&known, &cuts)?;
+    let desired = wanted(&known, &cuts)?;
     check_front(host, &desired)?;
     Ok(Plan {
         policy_digest: canonical_digest(policy),
@@ -54,28 +54,10 @@ pub fn plan(
     })
 }
 
-/// The baseline with the links that have appeared since, and what others hung on them.
-fn with_new_links(baseline: &Snapshot, host: &Snapshot) -> Snapshot {
-    let mut known = baseline.clone();
-    let is_new = |index: u32| baseline.link(index).is_none();
-    let links = host.links.iter().filter(|l| is_new(l.index) && !is_our_link(l));
-    known.links.extend(links.cloned());
-    known.qdiscs.extend(
-        host.qdiscs
-            .iter()
-            .filter(|q| is_new(q.link) && !is_our_qdisc(q))
-            .cloned(),
-    );
-    let on_new = |f: &&crate::model::object::Filter| {
-        let hangs = |l: &crate::model::object::Link| crate::model::snapshot::hangs_on(f, l.index);
-        !is_our_filter(f) && host.links.iter().any(|l| is_new(l.index) && hangs(l))
-    };
-    known.filters.extend(host.filters.iter().filter(on_new).cloned());
-    known
-        .addresses
-        .extend(host.addresses.iter().filter(|a| is_new(a.link)).cloned());
-    known.sort();
-    known
+/// What these cuts want, if they keep every lifeline: asked before a cut begins, and never of one that is held.
+fn wanted(known: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
+    keeps_lifelines(known, cuts)?;
+    desired(known, cuts)
 }
 
 /// The host as it would be without the cuts in force: what they took is there again, so that a policy which takes the

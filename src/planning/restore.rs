@@ -42,7 +42,7 @@ use crate::model::snapshot::{Object, Snapshot};
 use super::Refusal;
 use lost::Lost;
 
-pub use grown::grown;
+pub use grown::{grown, taken_in};
 pub use lost::not_recreatable;
 pub use proof::receipt;
 
@@ -98,7 +98,7 @@ impl Wait {
 /// If the remaining cuts contradict one another; ended cuts never make a restore fail.
 pub fn restore(now: &Snapshot, baseline: &Snapshot, ended: &[Cut], remaining: &[Cut]) -> Result<Restoration, Refusal> {
     let lost = Lost::to(baseline, ended, remaining);
-    let additive = super::steps(now, &super::desired(baseline, remaining)?);
+    let additive = super::steps(now, &super::desired(&super::with_new_links(baseline, now), remaining)?);
     Ok(put_back(now, &lost, additive))
 }
 
@@ -111,6 +111,7 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
     for step in additive {
         for change in &step.changes {
             if work.try_out(change).is_err() {
+                // The kernel decides, not the model: it is sent all the same, and read back.
                 continue;
             }
         }
@@ -223,7 +224,12 @@ impl Work {
             let name = before.link(index).map(|l| l.name.clone())?;
             Some(Change::SetLink { index, name, setting })
         };
-        let ups = lost.raised.iter().filter_map(|index| set(*index, LinkSetting::Up));
+        let same = |index: &&u32| matches!((lost.target.link(**index), before.link(**index)), (Some(then), Some(now)) if lost::is_same_link(then, now));
+        let ups = lost
+            .raised
+            .iter()
+            .filter(same)
+            .filter_map(|index| set(*index, LinkSetting::Up));
         self.stage("set links up again", ups.collect::<Vec<_>>());
         let dragged = self.state.links.iter().filter(|l| {
             let was_down = before.link(l.index).is_some_and(|b| !b.up);
@@ -289,7 +295,7 @@ impl Work {
 /// # Errors
 /// As [`restore`].
 pub fn additive_part(now: &Snapshot, baseline: &Snapshot, remaining: &[Cut]) -> Result<Vec<Step>, Refusal> {
-    let mut desired = super::desired(baseline, remaining)?;
+    let mut desired = super::desired(&super::with_new_links(baseline, now), remaining)?;
     let is_route = |o: &Object| matches!(o, Object::Route(_));
     desired.present.retain(|o| !is_route(o));
     desired.absent.retain(|o| !is_route(o));

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use super::ours::{
-    is_local_rule, is_our_filter, is_our_group, is_our_link, is_our_qdisc, is_our_route, is_our_rule, looks_up_local,
+    is_local_rule, is_our_filter, is_our_group, is_our_link, is_our_qdisc, is_our_route, is_our_rule,
+    is_sysctl_of_our_link, looks_up_local,
 };
 use super::resolve::{can_be_cut, can_be_withdrawn};
 use crate::model::cut::{Cut, Reach};
@@ -27,6 +28,7 @@ pub fn without_ours(now: &Snapshot, cuts: &[Cut]) -> Snapshot {
     guess.filters.retain(|f| !is_our_filter(f));
     guess.rules.retain(|r| !is_our_rule(r));
     guess.routes.retain(|r| !is_our_route(r));
+    guess.sysctls.retain(|s| !is_sysctl_of_our_link(s));
     for link in &mut guess.links {
         if is_our_group(link.group) {
             link.group = 0;

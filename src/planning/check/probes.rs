@@ -117,7 +117,7 @@ fn samples(net: &IpNet) -> Vec<IpAddr> {
 }
 
 fn of_peer(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Vec<Probe> {
-    let Some((link, next_hop, own)) = way_to(walker, peer) else {
+    let Some((link, next_hop, own)) = way_to(walker, lifeline, peer) else {
         return Vec::new();
     };
     if lifeline.link.as_ref().is_some_and(|(only, _)| *only != link) {
@@ -130,24 +130,36 @@ fn of_peer(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Vec<Probe> {
     asks.into_iter().map(|a| Probe::new(&lifeline.name, a)).collect()
 }
 
-/// The link, the next hop and the own address with which this host would reach a peer.
-fn way_to(walker: &Walker, peer: IpAddr) -> Option<(u32, IpAddr, IpAddr)> {
+/// The link, the next hop and the own address with which this host would reach a peer. Where a cut stands already, only the
+/// lifeline's own packets may tell.
+fn way_to(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Option<(u32, IpAddr, IpAddr)> {
     let any = if peer.is_ipv4() {
         IpAddr::from([0; 4])
     } else {
         IpAddr::from([0; 16])
     };
-    let tries = [
+    let strange = [
         Load::Nothing,
         Load::Tcp(EPHEMERAL, DISCARD),
         Load::Udp(EPHEMERAL, DISCARD),
     ];
-    let fates = tries.map(|load| Packet {
+    let packet = |load| Packet {
         source: any,
         destination: peer,
         load,
+    };
+    let own = loads(lifeline, Family::of(peer)).into_iter().map(packet);
+    let both_ways = own.flat_map(|p| {
+        [
+            p,
+            Packet {
+                load: p.reply().load,
+                ..p
+            },
+        ]
     });
-    let found = fates.iter().find_map(|p| match walker.lookup(p, From::Here) {
+    let mut tries = strange.into_iter().map(packet).chain(both_ways);
+    let found = tries.find_map(|p| match walker.lookup(&p, From::Here) {
         Fate::Out(link, gateway) => Some((link, gateway)),
         Fate::Local | Fate::Dropped => None,
     });

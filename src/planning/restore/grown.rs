@@ -1,6 +1,8 @@
 //! A baseline that grows: a cut that begins while others are in force may take what came after the baseline, and takes
 //! nothing of what went since.
 
+use std::collections::BTreeSet;
+
 use crate::model::cut::Cut;
 use crate::model::diff::same_identity;
 use crate::model::object::{Address, Link};
@@ -16,35 +18,39 @@ use super::lost::{Lost, links_of, take};
 /// because of them is no change of others: the baseline knows it whole.
 #[must_use]
 pub fn grown(baseline: &Snapshot, host: &Snapshot, cut: &Cut, standing: &[Cut], ended: &[Cut]) -> Snapshot {
-    let lost = Lost::to(host, std::slice::from_ref(cut), &[]);
-    let mut grown = baseline.clone();
+    let mut known = baseline.clone();
     for object in removed(baseline, host, cut, (standing, ended)) {
-        drop_from(&mut grown, &object);
+        drop_from(&mut known, &object);
     }
-    for index in set_down(baseline, host, cut, standing) {
-        grown
-            .links
-            .iter_mut()
-            .filter(|l| l.index == index)
-            .for_each(|l| l.up = false);
+    let down = set_down(baseline, host, cut, standing);
+    let set_down = known.links.iter_mut().filter(|l| down.contains(&l.index));
+    set_down.for_each(|l| l.up = false);
+    taken_in(&known, host, cut, standing, ended).unwrap_or(known)
+}
+
+/// The half of it that only adds, for a cut that stands and takes more: none if it takes nothing.
+#[must_use]
+pub fn taken_in(baseline: &Snapshot, host: &Snapshot, cut: &Cut, standing: &[Cut], ended: &[Cut]) -> Option<Snapshot> {
+    let lost = Lost::to(host, std::slice::from_ref(cut), &[]);
+    let altered = lost.altered.iter().map(|(there, _)| there.clone());
+    let objects: Vec<Object> = lost.objects.objects().chain(altered).collect();
+    if lost.raised.is_empty() && objects.is_empty() {
+        return None;
     }
+    let mut grown = baseline.clone();
     for index in &lost.raised {
         if let Some(link) = host.link(*index) {
             take_in_link(&mut grown, link);
         }
     }
-    let left = [standing.to_vec(), [standing, ended].concat()].map(|cuts| {
+    let mut known = texts(&grown);
+    for cuts in [standing.to_vec(), [standing, ended].concat()] {
         let mut left = baseline.clone();
         take(&mut left, &cuts);
-        left
-    });
-    let altered = lost.altered.into_iter().map(|(there, _)| there);
-    let taken: Vec<Object> = lost
-        .objects
-        .objects()
-        .chain(altered)
-        .filter(|o| !is_known(&grown, o) && !left.iter().any(|left| is_known(left, o)))
-        .collect();
+        known.append(&mut texts(&left));
+    }
+    let is_new = |o: &Object| !matches!(o, Object::Link(_)) && !known.contains(&o.to_string());
+    let taken: Vec<Object> = objects.into_iter().filter(is_new).collect();
     // A route over a link that came later can only come back to a link that is known.
     for index in taken.iter().flat_map(links_of) {
         if let Some(link) = host.link(index).filter(|_| grown.link(index).is_none()) {
@@ -59,7 +65,12 @@ pub fn grown(baseline: &Snapshot, host: &Snapshot, cut: &Cut, standing: &[Cut], 
         }
     }
     grown.sort();
-    grown
+    Some(grown)
+}
+
+/// All that is there as text, which is lossless: to be looked up.
+fn texts(state: &Snapshot) -> BTreeSet<String> {
+    state.objects().map(|o| o.to_string()).collect()
 }
 
 /// What the cut would take of the baseline, if it were still there: not on the host, and no other cut's doing.
@@ -73,13 +84,14 @@ fn removed(baseline: &Snapshot, host: &Snapshot, cut: &Cut, (standing, ended): (
     };
     let down: Vec<u32> = standing.iter().flat_map(|cut| lost(cut).raised).collect();
     let left = |object: &Object| links_of(object).iter().any(|index| down.contains(index));
-    let mut by_others = took(standing);
-    by_others.extend(took(ended).into_iter().filter(left));
-    let there: Vec<Object> = host.objects().collect();
-    let is_there = |object: &Object| there.iter().any(|now| same_identity(now, object));
-    took(std::slice::from_ref(cut))
+    let others = took(standing).into_iter().chain(took(ended).into_iter().filter(left));
+    let by_others: BTreeSet<String> = others.map(|o| o.to_string()).collect();
+    let by_nobody = took(std::slice::from_ref(cut))
         .into_iter()
-        .filter(|object| !by_others.contains(object) && !is_there(object))
+        .filter(|o| !by_others.contains(&o.to_string()));
+    let there: Vec<Object> = host.objects().collect();
+    by_nobody
+        .filter(|object| !there.iter().any(|now| same_identity(now, object)))
         .collect()
 }
 
@@ -136,20 +148,6 @@ fn take_in_address(grown: &mut Snapshot, host: &Snapshot, new: &Address) {
     let behind = |a: &Address| beside(a) && place(a).is_some_and(|at| place(new).is_some_and(|new| new < at));
     let at = grown.addresses.iter().position(behind);
     grown.addresses.insert(at.unwrap_or(grown.addresses.len()), new.clone());
-}
-
-fn is_known(grown: &Snapshot, object: &Object) -> bool {
-    match object {
-        Object::Link(_) => true,
-        Object::Address(x) => grown.addresses.contains(x),
-        Object::Nexthop(x) => grown.nexthops.contains(x),
-        Object::Route(x) => grown.routes.contains(x),
-        Object::Rule(x) => grown.rules.contains(x),
-        Object::Neighbour(x) => grown.neighbours.contains(x),
-        Object::Qdisc(x) => grown.qdiscs.contains(x),
-        Object::Filter(x) => grown.filters.contains(x),
-        Object::Sysctl(x) => grown.sysctls.contains(x),
-    }
 }
 
 fn take_in(grown: &mut Snapshot, object: Object) {

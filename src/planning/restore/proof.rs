@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::change::Change;
 use crate::model::cut::Cut;
 use crate::model::diff::{diff, diff_by_meaning, is_kept_by_a_daemon, is_temporary, same_identity};
 use crate::model::object::{Address, Family, Route, Rule};
@@ -57,7 +58,39 @@ pub fn receipt(
             Whose::Nobodys => receipt.not_recreated.push(difference),
         }
     }
+    receipt.residues.extend(left_of_ours(baseline, after, remaining));
     receipt
+}
+
+/// What stands of ours and what the remaining cuts do not want: the ended one's.
+fn left_of_ours(baseline: &Snapshot, after: &Snapshot, remaining: &[Cut]) -> Vec<Difference> {
+    // Without cuts all that is ours is a difference from the target already; cuts that contradict one another were refused.
+    let desired = match remaining {
+        [] => return Vec::new(),
+        cuts => super::super::desired(&super::super::with_new_links(baseline, after), cuts),
+    };
+    let steps = desired
+        .map(|desired| super::super::steps(after, &desired))
+        .unwrap_or_default();
+    let deleted = steps
+        .into_iter()
+        .flat_map(|s| s.changes)
+        .filter_map(|change| match change {
+            Change::Delete(object) => Some(object),
+            Change::Add(_) | Change::SetLink { .. } | Change::SetSysctl(_) => None,
+        });
+    deleted.filter(is_ours).map(Difference::Extra).collect()
+}
+
+fn is_ours(object: &Object) -> bool {
+    match object {
+        Object::Link(x) => ours::is_our_link(x),
+        Object::Qdisc(x) => ours::is_our_qdisc(x),
+        Object::Filter(x) => ours::is_our_filter(x),
+        Object::Rule(x) => ours::is_our_rule(x),
+        Object::Route(x) => ours::is_our_route(x),
+        Object::Address(_) | Object::Nexthop(_) | Object::Neighbour(_) | Object::Sysctl(_) => false,
+    }
 }
 
 /// The target with what the remaining cuts add: what is ours and stands is expected while any cut remains.
@@ -221,15 +254,12 @@ impl Judge<'_> {
 
     /// Ours if it carries our mark, or if the kernel made it while links came up.
     fn extra(&self, object: &Object) -> Whose {
-        let marked = match object {
-            Object::Link(x) => ours::is_our_link(x),
-            Object::Qdisc(x) => ours::is_our_qdisc(x),
-            Object::Filter(x) => ours::is_our_filter(x),
-            Object::Rule(x) => ours::is_our_rule(x),
-            Object::Route(x) => ours::is_our_route(x) || self.made_by_raising(x),
-            Object::Address(_) | Object::Nexthop(_) | Object::Neighbour(_) | Object::Sysctl(_) => false,
-        };
-        if marked { Whose::Ours } else { Whose::Theirs }
+        let made = matches!(object, Object::Route(x) if self.made_by_raising(x));
+        if is_ours(object) || made {
+            Whose::Ours
+        } else {
+            Whose::Theirs
+        }
     }
 
     fn made_by_raising(&self, route: &Route) -> bool {
