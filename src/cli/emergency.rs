@@ -78,8 +78,13 @@ fn revert_all(context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
                 worst = worst.map(|exit| exit.max(restored(&answer.value)));
             }
             Err(failure) => {
-                if let Err(before) = std::mem::replace(&mut worst, Err(failure)) {
-                    context.around.screen.warn(&before.detail);
+                let graver = match &worst {
+                    Ok(exit) => failure.situation.exit() > *exit,
+                    Err(before) => failure.situation.exit() > before.situation.exit(),
+                };
+                context.around.screen.warn(&failure.detail);
+                if graver {
+                    worst = Err(failure);
                 }
             }
         }

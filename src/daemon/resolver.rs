@@ -45,13 +45,14 @@ fn one(name: &str, until: Instant) -> Result<Vec<IpAddr>, ResolveError> {
     let (send, receive) = mpsc::channel();
     let asked = name.to_owned();
     // getaddrinfo(3) cannot be interrupted: a thread that hangs in it is left behind and ends by the resolver's own limit.
-    std::thread::spawn(move || {
+    let resolving = std::thread::Builder::new().name("resolver".to_owned()).spawn(move || {
         send.send(
             (asked.as_str(), 0)
                 .to_socket_addrs()
                 .map(|found| found.collect::<Vec<_>>()),
         )
     });
+    resolving.map_err(|error| failed(error.to_string()))?;
     let found = receive
         .recv_timeout(until.saturating_duration_since(Instant::now()))
         .map_err(|_| failed("no answer".to_owned()))?

@@ -80,17 +80,30 @@ impl Holder {
         let mut table = String::new();
         let locks = File::open("/proc/locks").ok()?;
         locks.take(PROC_LOCKS_MAX_BYTES).read_to_string(&mut table).ok()?;
+        let own = file.metadata().ok()?;
+        // The device is written there as the file system knows it, which need not be what stat(2) says (btrfs), so a
+        // number alone may be another file's: the holder is one who has this very file open.
         let pid = table.lines().find_map(|line| {
             let fields: Vec<_> = line.split_ascii_whitespace().collect();
-            match fields[..] {
+            let pid = match fields[..] {
                 [_, "FLOCK", _, _, pid, place, ..] if place.ends_with(&inode) => pid.parse::<i32>().ok(),
                 _ => None,
-            }
+            };
+            pid.filter(|pid| has_open(*pid, (own.dev(), own.ino())))
         })?;
         let command = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
         let command = OsStr::from_bytes(command.trim_ascii()).to_string_lossy().into_owned();
         Some(Self { pid, command })
     }
+}
+
+/// Whether a process has this file open, by its descriptors in `/proc` (proc_pid_fd(5)).
+fn has_open(pid: i32, file: (u64, u64)) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    let same = |entry: fs::DirEntry| fs::metadata(entry.path()).is_ok_and(|m| (m.dev(), m.ino()) == file);
+    descriptors.flatten().any(same)
 }
 
 impl StateDirectory {

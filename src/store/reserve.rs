@@ -47,9 +47,9 @@ pub fn stands(directory: &StateDirectory) -> Result<bool, StoreError> {
         .map_err(raw_error("look at", &directory.path_of(RESERVE)))?
         .len();
     let mut last = [0];
-    // A length alone could be a hole.
-    let whole = length == RESERVE_BYTES && file.read_exact_at(&mut last, RESERVE_BYTES - 1).is_ok();
-    Ok(whole)
+    let read = file.read_exact_at(&mut last, RESERVE_BYTES - 1);
+    // A length alone could be a hole, which reads as zeros; the last byte of ours is none.
+    Ok(length == RESERVE_BYTES && read.is_ok() && last != [0])
 }
 
 /// Gives it up; says whether there was anything to give.
@@ -110,6 +110,17 @@ mod tests {
             assert_eq!(length(), 0);
             assert!(!give_up(&directory).unwrap());
         }
+    }
+
+    #[test]
+    fn a_hole_of_its_size_is_no_reserve() {
+        let room = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::open(room.path().join("state")).unwrap();
+        let file = fs::File::create(room.path().join("state/reserve")).unwrap();
+        file.set_len(RESERVE_BYTES).unwrap();
+        assert!(!stands(&directory).unwrap());
+        make(&directory).unwrap();
+        assert!(stands(&directory).unwrap());
     }
 
     #[test]

@@ -222,10 +222,11 @@ impl Books {
         })
     }
 
-    /// How the daemon before this one ended. Asked before this one records its start. The last seal follows the stop.
+    /// How the daemon before this one ended. Asked before this one records its start. The last seal follows the stop, and
+    /// a rotation the seal.
     pub(super) fn last_run(&self) -> LastRun {
         let last = Filter {
-            take: Take::Last(2),
+            take: Take::Last(3),
             ..Filter::default()
         };
         let records = self.audit.as_ref().map(|file| file.records(&self.directory, &last));
@@ -234,7 +235,7 @@ impl Books {
             Some(Ok(records))
                 if records
                     .iter()
-                    .rfind(|r| r.event != EventKind::Sealed)
+                    .rfind(|r| !matches!(r.event, EventKind::Sealed | EventKind::AuditRotated))
                     .is_some_and(stopped) =>
             {
                 LastRun::Stopped
@@ -322,10 +323,8 @@ impl Books {
                 .unwrap_or_default();
             records.last().map(|record| record.boot_id == self.boot_id)
         };
-        match (last(EventKind::Declared), last(EventKind::InForce)) {
-            (None, None) => true,
-            (declared, in_force) => declared == Some(true) || in_force == Some(true),
-        }
+        let laid = [EventKind::Declared, EventKind::InForce, EventKind::Recovered].map(last);
+        laid == [None; 3] || laid.contains(&Some(true))
     }
 
     /// Makes the journal durable; with nothing left to hold, it goes, and the baseline with it.
