@@ -33,6 +33,13 @@ pub trait Kernel: Send {
     /// If a dump fails, is interrupted more often than a bound, or holds a message that cannot be decoded.
     fn snapshot(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError>;
 
+    /// The same for a kernel that may never hold still: if it does not, only the kinds of `still` are read consistently.
+    /// Of the others whatever changed meanwhile may be missing, or be there twice.
+    ///
+    /// # Errors
+    /// As with [`Kernel::snapshot`], of the kinds of `still`.
+    fn glance(&mut self, kinds: Kinds, still: Kinds) -> Result<Glance, KernelError>;
+
     /// Sends the changes at once and waits for each one's acknowledgement. The answers are in the order of the changes.
     ///
     /// The kernel runs every message even where one before it failed, and even if this process dies after the send.
@@ -52,6 +59,15 @@ pub trait Kernel: Send {
     /// # Errors
     /// If the subscription is refused.
     fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError>;
+}
+
+/// What [`Kernel::glance`] saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// The objects.
+    pub snapshot: Snapshot,
+    /// Whether all of it held still.
+    pub steady: bool,
 }
 
 /// A subscription to changes of links, addresses, routes, rules, nexthops, neighbours and traffic control.

@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use nix::libc;
 
 use super::describe::{Names, attempted};
-use super::socket::{Answer, Rejection, Transport};
+use super::socket::{Answer, Rejection, Torn, Transport};
 use super::watch::{Drained, Events};
 use super::wire::{self, Batch, Refusal};
-use super::{ChangeError, Kernel, KernelError, Kinds, Watch, sysctl};
+use super::{ChangeError, Glance, Kernel, KernelError, Kinds, Watch, sysctl};
 use crate::model::change::{Change, Outcome};
 use crate::model::lookup::{Query, Way};
 use crate::model::object::{Address, Attach, Family, Filter, Link, Neighbour, Nexthop, Qdisc, Route, Rule, Sysctl};
@@ -21,9 +21,33 @@ use crate::model::snapshot::{Object, Snapshot};
 
 /// How often a snapshot is read until it holds still.
 const SNAPSHOT_ATTEMPTS: u32 = 16;
+/// How often a glance hopes that all of it holds still: a million routes take seconds to read.
+const GLANCE_ATTEMPTS: u32 = 2;
+
+/// What a lookup is refused with where there is no route, a rule or a route refuses (`fib_rules.c`, `fib_semantics.c`), the
+/// packet may not come in over that link (`fib_frontend.c`), or that link is gone.
+const LEADS_NOWHERE: [i32; 6] = [
+    libc::ENETUNREACH,
+    libc::EHOSTUNREACH,
+    libc::EACCES,
+    libc::EINVAL,
+    libc::EXDEV,
+    libc::ENODEV,
+];
 
 /// IFF_NOARP and IFF_LOOPBACK: on such a link the kernel itself makes NOARP neighbours of every address.
 const FLAGS_WITHOUT_ARP: u32 = 0x80 | Link::FLAG_LOOPBACK;
+
+/// What is read, and what of it must hold still meanwhile.
+#[derive(Clone, Copy, Debug)]
+struct Sight {
+    kinds: Kinds,
+    still: Kinds,
+}
+
+fn torn(still: bool) -> Torn {
+    if still { Torn::Refused } else { Torn::Accepted }
+}
 
 /// The sockets through which this program reads and changes one network namespace.
 #[derive(Debug)]
@@ -46,18 +70,21 @@ impl Netlink {
         })
     }
 
-    /// Reads until nothing happened during a reading.
+    /// Reads until nothing happened to what is to hold still during a reading.
     ///
     /// Two readings that agree are no proof while something happens: both may be torn in the same way. They are taken
     /// only where all that came was word about links, which often comes without a change.
-    fn steady(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError> {
+    fn steady(&mut self, sight: Sight, attempts: u32) -> Result<Snapshot, KernelError> {
         let mut before: Option<Snapshot> = None;
         let mut what = "objects";
-        for _ in 0..SNAPSHOT_ATTEMPTS {
-            let mut now = self.read(kinds)?;
+        self.events.drain()?;
+        for _ in 0..attempts {
+            let mut now = self.read(sight)?;
             now.sort();
             let happened = self.events.drain()?;
-            let difference = before.as_ref().map(|before| first_difference(before, &now));
+            let difference = before
+                .as_ref()
+                .map(|before| first_difference(before, &now, sight.still));
             match (happened, difference) {
                 (Drained::Nothing, _) | (Drained::Links, Some(None)) => return Ok(now),
                 (Drained::Links | Drained::Changes | Drained::Overrun, difference) => {
@@ -66,34 +93,46 @@ impl Netlink {
             }
             before = Some(now);
         }
-        Err(KernelError::Unsteady {
-            what,
-            attempts: SNAPSHOT_ATTEMPTS,
-        })
+        Err(KernelError::Unsteady { what, attempts })
+    }
+
+    /// Listens, while it reads, to what tells about that which is to hold still.
+    fn steady_subscribed(&mut self, sight: Sight, attempts: u32) -> Result<Snapshot, KernelError> {
+        self.events.subscribe(sight.still)?;
+        let read = self.steady(sight, attempts);
+        let left = self.events.unsubscribe(sight.still);
+        let snapshot = read?;
+        left?;
+        Ok(snapshot)
     }
 
     /// Reads each kind once.
     ///
     /// Links come last. Most lists are read without the kernel's lock (RTNL), the list of links is not: when it ends,
     /// whoever was amid a change that touches many objects, such as a link's going down, is through and has told it.
-    fn read(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError> {
+    fn read(&mut self, sight: Sight) -> Result<Snapshot, KernelError> {
+        let Sight { kinds, still } = sight;
         let mut snapshot = Snapshot::default();
         for family in Family::BOTH {
             if kinds.addresses {
-                snapshot.addresses.extend(self.addresses(family)?);
+                snapshot
+                    .addresses
+                    .extend(self.addresses(family, torn(still.addresses))?);
             }
             if kinds.rules {
-                snapshot.rules.extend(self.rules(family)?);
+                snapshot.rules.extend(self.rules(family, torn(still.rules))?);
             }
             if kinds.neighbours {
-                snapshot.neighbours.extend(self.neighbours(family)?);
+                snapshot
+                    .neighbours
+                    .extend(self.neighbours(family, torn(still.neighbours))?);
             }
             if kinds.routes {
-                snapshot.routes.extend(self.routes(family)?);
+                snapshot.routes.extend(self.routes(family, torn(still.routes))?);
             }
         }
         if kinds.nexthops {
-            snapshot.nexthops = self.nexthops()?;
+            snapshot.nexthops = self.nexthops(torn(still.nexthops))?;
         }
         if kinds.traffic_control {
             snapshot.qdiscs = self.qdiscs()?;
@@ -117,49 +156,59 @@ impl Netlink {
             all.push(wire::link::decode(payload)?);
             Ok(())
         };
-        self.requests
-            .dump("links", wire::link::NEW, wire::link::list, take, Vec::new)
+        self.requests.dump(
+            "links",
+            wire::link::NEW,
+            wire::link::list,
+            take,
+            Vec::new,
+            Torn::Refused,
+        )
     }
 
-    fn addresses(&mut self, family: Family) -> Result<Vec<Address>, KernelError> {
+    fn addresses(&mut self, family: Family, torn: Torn) -> Result<Vec<Address>, KernelError> {
         let ask = |batch: &mut Batch, flags| wire::address::list(batch, flags, family);
         let take = |all: &mut Vec<_>, payload: &[u8]| {
             all.extend(wire::address::decode(payload)?.filter(|a| a.family == family));
             Ok(())
         };
-        self.requests.dump("addresses", wire::address::NEW, ask, take, Vec::new)
+        self.requests
+            .dump("addresses", wire::address::NEW, ask, take, Vec::new, torn)
     }
 
-    fn nexthops(&mut self) -> Result<Vec<Nexthop>, KernelError> {
+    fn nexthops(&mut self, torn: Torn) -> Result<Vec<Nexthop>, KernelError> {
         let take = |all: &mut Vec<_>, payload: &[u8]| {
             all.push(wire::nexthop::decode(payload)?);
             Ok(())
         };
         let list = wire::nexthop::list;
-        let found = self.requests.dump("nexthops", wire::nexthop::NEW, list, take, Vec::new);
+        let found = self
+            .requests
+            .dump("nexthops", wire::nexthop::NEW, list, take, Vec::new, torn);
         none_if(found, libc::EOPNOTSUPP)
     }
 
-    fn routes(&mut self, family: Family) -> Result<Vec<Route>, KernelError> {
+    fn routes(&mut self, family: Family, torn: Torn) -> Result<Vec<Route>, KernelError> {
         let ask = |batch: &mut Batch, flags| wire::route::list(batch, flags, family);
         let take = |all: &mut Vec<_>, payload: &[u8]| {
             all.extend(wire::route::decode(payload)?.filter(|r| r.family == family));
             Ok(())
         };
-        self.requests.dump("routes", wire::route::NEW, ask, take, Vec::new)
+        self.requests
+            .dump("routes", wire::route::NEW, ask, take, Vec::new, torn)
     }
 
-    fn rules(&mut self, family: Family) -> Result<Vec<Rule>, KernelError> {
+    fn rules(&mut self, family: Family, torn: Torn) -> Result<Vec<Rule>, KernelError> {
         let ask = |batch: &mut Batch, flags| wire::rule::list(batch, flags, family);
         let take = |all: &mut Vec<_>, payload: &[u8]| {
             all.extend(wire::rule::decode(payload)?.filter(|r| r.family == family));
             Ok(())
         };
-        let found = self.requests.dump("rules", wire::rule::NEW, ask, take, Vec::new);
+        let found = self.requests.dump("rules", wire::rule::NEW, ask, take, Vec::new, torn);
         none_if(found, libc::EAFNOSUPPORT)
     }
 
-    fn neighbours(&mut self, family: Family) -> Result<Vec<Neighbour>, KernelError> {
+    fn neighbours(&mut self, family: Family, torn: Torn) -> Result<Vec<Neighbour>, KernelError> {
         use wire::neighbour::{NEW, Table, decode, list};
         let mut found = Vec::new();
         for table in [Table::Cache, Table::Proxy] {
@@ -168,7 +217,7 @@ impl Netlink {
                 all.extend(decode(payload)?.filter(|n| n.family == family));
                 Ok(())
             };
-            found.extend(self.requests.dump("neighbours", NEW, ask, take, Vec::new)?);
+            found.extend(self.requests.dump("neighbours", NEW, ask, take, Vec::new, torn)?);
         }
         Ok(found)
     }
@@ -178,9 +227,14 @@ impl Netlink {
             all.push(wire::qdisc::decode(payload)?);
             Ok(())
         };
-        let found = self
-            .requests
-            .dump("qdiscs", wire::qdisc::NEW, wire::qdisc::list, take, Vec::new);
+        let found = self.requests.dump(
+            "qdiscs",
+            wire::qdisc::NEW,
+            wire::qdisc::list,
+            take,
+            Vec::new,
+            Torn::Refused,
+        );
         none_if(found, libc::EOPNOTSUPP)
     }
 
@@ -198,7 +252,9 @@ impl Netlink {
             let ask = |batch: &mut Batch, flags| wire::filter::list(batch, flags, attach);
             let empty = || wire::filter::Gathering::new(attach);
             let take = wire::filter::Gathering::take;
-            let gathered = self.requests.dump("filters", wire::filter::NEW, ask, take, empty);
+            let gathered = self
+                .requests
+                .dump("filters", wire::filter::NEW, ask, take, empty, Torn::Refused);
             found.extend(none_if(
                 gathered.map(wire::filter::Gathering::finish),
                 libc::EOPNOTSUPP,
@@ -253,12 +309,18 @@ struct Pending {
 
 impl Kernel for Netlink {
     fn snapshot(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError> {
-        self.events.subscribe(kinds)?;
-        let read = self.events.drain().and_then(|_| self.steady(kinds));
-        let left = self.events.unsubscribe(kinds);
-        let snapshot = read?;
-        left?;
-        Ok(snapshot)
+        self.steady_subscribed(Sight { kinds, still: kinds }, SNAPSHOT_ATTEMPTS)
+    }
+
+    fn glance(&mut self, kinds: Kinds, still: Kinds) -> Result<Glance, KernelError> {
+        let (read, steady) = match self.steady_subscribed(Sight { kinds, still: kinds }, GLANCE_ATTEMPTS) {
+            Err(KernelError::Unsteady { .. }) => {
+                let sight = Sight { kinds, still };
+                (self.steady_subscribed(sight, SNAPSHOT_ATTEMPTS), false)
+            }
+            read => (read, true),
+        };
+        read.map(|snapshot| Glance { snapshot, steady })
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {
@@ -309,8 +371,12 @@ impl Kernel for Netlink {
         };
         match self.requests.ask("the way of a packet", wire::route::NEW, ask, take)? {
             Ok(()) => Ok(way.unwrap_or(Way::Nowhere)),
-            // No route, a rule or route that refuses, an address that may not come in over that link.
-            Err(_) => Ok(Way::Nowhere),
+            Err(rejection) if LEADS_NOWHERE.contains(&rejection.errno) => Ok(Way::Nowhere),
+            Err(Rejection { errno, message }) => Err(KernelError::Dump {
+                what: "the way of a packet",
+                errno,
+                message,
+            }),
         }
     }
 
@@ -411,18 +477,18 @@ fn none_if<T>(found: Result<Vec<T>, KernelError>, absent: i32) -> Result<Vec<T>,
 }
 
 /// The first kind in which two readings differ.
-fn first_difference(before: &Snapshot, after: &Snapshot) -> Option<&'static str> {
+fn first_difference(before: &Snapshot, after: &Snapshot, among: Kinds) -> Option<&'static str> {
     [
-        ("links", before.links == after.links),
-        ("addresses", before.addresses == after.addresses),
-        ("nexthops", before.nexthops == after.nexthops),
-        ("routes", before.routes == after.routes),
-        ("rules", before.rules == after.rules),
-        ("neighbours", before.neighbours == after.neighbours),
-        ("qdiscs", before.qdiscs == after.qdiscs),
-        ("filters", before.filters == after.filters),
-        ("sysctls", before.sysctls == after.sysctls),
+        ("links", among.links && before.links != after.links),
+        ("addresses", among.addresses && before.addresses != after.addresses),
+        ("nexthops", among.nexthops && before.nexthops != after.nexthops),
+        ("routes", among.routes && before.routes != after.routes),
+        ("rules", among.rules && before.rules != after.rules),
+        ("neighbours", among.neighbours && before.neighbours != after.neighbours),
+        ("qdiscs", among.traffic_control && before.qdiscs != after.qdiscs),
+        ("filters", among.traffic_control && before.filters != after.filters),
+        ("sysctls", among.sysctls && before.sysctls != after.sysctls),
     ]
     .into_iter()
-    .find_map(|(kind, same)| (!same).then_some(kind))
+    .find_map(|(kind, differs)| differs.then_some(kind))
 }

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{ChangeError, Kernel, KernelError, Kinds, Seen, Watch};
+use super::{ChangeError, Glance, Kernel, KernelError, Kinds, Seen, Watch};
 use crate::model::change::{Change, Outcome};
 use crate::model::effect;
 use crate::model::lookup::{Query, Way};
@@ -272,6 +272,11 @@ impl Kernel for ModelKernel {
         let seen = only(&world.state, kinds);
         effect::settle(&mut world.state);
         Ok(seen)
+    }
+
+    fn glance(&mut self, kinds: Kinds, _still: Kinds) -> Result<Glance, KernelError> {
+        let snapshot = self.snapshot(kinds)?;
+        Ok(Glance { snapshot, steady: true })
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {

@@ -88,6 +88,15 @@ pub fn readable(socket: &Socket, timeout: Duration) -> Result<bool, KernelError>
     }
 }
 
+/// Whether a list may be torn by what happened while it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Torn {
+    /// It is read again.
+    Refused,
+    /// It is taken as it is.
+    Accepted,
+}
+
 /// What one attempt at a dump came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
@@ -253,7 +262,7 @@ impl Transport {
 
     /// Lists objects: `ask` writes the request, `take` gets every answer's payload.
     ///
-    /// `empty` begins every reading, since an interrupted one is thrown away.
+    /// `empty` begins every reading, since an interrupted one is thrown away, unless it may be torn.
     ///
     /// # Errors
     /// If the kernel refuses, the list stays interrupted, or an answer cannot be understood.
@@ -264,6 +273,7 @@ impl Transport {
         ask: impl Fn(&mut Batch, u16) -> Result<(), Refusal>,
         mut take: impl FnMut(&mut T, &[u8]) -> Result<(), Broken>,
         empty: impl Fn() -> T,
+        torn: Torn,
     ) -> Result<T, KernelError> {
         for _ in 0..DUMP_ATTEMPTS {
             self.settle()?;
@@ -276,7 +286,7 @@ impl Transport {
             let mut found = empty();
             let reading = self.read_dump(what, expected, |payload| take(&mut found, payload))?;
             self.unsettled = false;
-            if reading == Reading::Whole {
+            if reading == Reading::Whole || torn == Torn::Accepted {
                 return Ok(found);
             }
         }

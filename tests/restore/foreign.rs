@@ -366,6 +366,11 @@ fn routes_that_never_hold_still_keep_no_cut_from_ending() {
         "foreign::routes_that_never_hold_still_keep_no_cut_from_ending",
         |world| {
             let scene = Scene::new(world);
+            // So many that no reading of all of them falls between two changes.
+            let many: String = (0..2_000)
+                .map(|n| format!("route add blackhole 10.201.{}.{} table 100\n", n / 250, n % 250))
+                .collect();
+            scene.ip(&many);
             let before = scene.state();
             let churn = crate::flood::Churn::start(scene.net.at());
             let id = scene.host.declare("both");
@@ -375,8 +380,15 @@ fn routes_that_never_hold_still_keep_no_cut_from_ending() {
             scene.ip("rule del pref 8");
             let back = || run(scene.net.at(), "ip", &["rule", "show", "pref", "8"]).contains("prohibit");
             wait_until("the rule is back", SOON, back);
+            assert_eq!(scene.host.run(&["doctor"]).done()["ready"], true);
             scene.host.revert(&id);
             churn.stop();
+            // What a cut takes must hold still to be written down, but not to be put back.
+            let taking = scene.host.declare("routes");
+            let churn = crate::flood::Churn::start(scene.net.at());
+            let receipt = scene.host.revert(&taking);
+            churn.stop();
+            assert_eq!(lines(&receipt["residues"]), Vec::<String>::new());
             assert_same(&before, &scene.state());
         },
     );

@@ -15,7 +15,6 @@ use tracing::{info, warn};
 use super::{Controller, reading};
 use crate::api::ArmingView;
 use crate::api::error::chain;
-use crate::kernel::Kinds;
 use crate::model::change::Change;
 use crate::model::names::InterfaceName;
 use crate::model::object::Qdisc;
@@ -117,7 +116,7 @@ impl Controller {
         }
         self.arming.due = false;
         self.arming.looked_ms = self.now().boottime_ms;
-        match self.kernel.snapshot(Kinds::ALL) {
+        match self.look() {
             Ok(now) => {
                 self.arming.seen = seen(&now);
                 match self.arming.wanted {
@@ -137,7 +136,7 @@ impl Controller {
         if self.arming.wanted == Arm::Off || !self.emergencies.is_empty() {
             return;
         }
-        match self.kernel.snapshot(Kinds::ALL) {
+        match self.look() {
             Ok(now) => self.disarm(&now, "the daemon stops"),
             Err(error) => warn!(
                 error = chain(&error),
@@ -172,12 +171,11 @@ impl Controller {
         if let Some(after) = after {
             self.arming.seen = seen(&after);
         }
-        info!(
-            links = links.len(),
-            failures = failures.len(),
-            missing = missing.len(),
-            "armed"
-        );
+        if failures.is_empty() && missing.is_empty() {
+            info!(links = links.len(), "armed");
+        } else {
+            warn!(failures = failures.len(), missing = missing.len(), "not all is armed");
+        }
         if first_rule_us.is_some() || !failures.is_empty() || !missing.is_empty() {
             self.note(Draft {
                 details: json!({
@@ -199,13 +197,16 @@ impl Controller {
         let links = planning::armed_links(now);
         let (failures, _) = self.lay(&steps);
         let (_, missing) = self.missing_of(&goal);
-        info!(
-            links = links.len(),
-            failures = failures.len(),
-            left = missing.len(),
-            why,
-            "disarmed"
-        );
+        if failures.is_empty() && missing.is_empty() {
+            info!(links = links.len(), why, "disarmed");
+        } else {
+            warn!(
+                failures = failures.len(),
+                left = missing.len(),
+                why,
+                "not all is disarmed"
+            );
+        }
         self.note(Draft {
             details: json!({
                 "why": why,
@@ -236,7 +237,7 @@ impl Controller {
 
     /// What is there now, and what still differs from the goal.
     fn missing_of(&mut self, goal: &Armed) -> (Option<Snapshot>, Vec<String>) {
-        match self.kernel.snapshot(Kinds::ALL) {
+        match self.look() {
             Ok(now) => {
                 let missing = super::views::changes(&self.steps_to(goal, &now), &now);
                 (Some(now), missing)

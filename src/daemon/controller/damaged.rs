@@ -17,7 +17,6 @@ use super::books::Room;
 use super::{Controller, StartError};
 use crate::api::ReceiptView;
 use crate::api::error::chain;
-use crate::kernel::Kinds;
 use crate::model::diff::diff;
 use crate::model::names::EmergencyId;
 use crate::model::record::{Draft, EventKind};
@@ -105,9 +104,9 @@ impl Controller {
         let back = match baseline {
             Some(_) if !self.books.cut_in_this_boot() => BroughtBack::AfterReboot,
             Some(baseline) => {
-                let before = self.kernel.snapshot(Kinds::ALL)?;
+                let before = self.look()?;
                 let receipt = Box::new(self.put_back_to(baseline));
-                let after = self.kernel.snapshot(Kinds::ALL)?;
+                let after = self.look()?;
                 let changed = diff(&before, &after).iter().map(ToString::to_string).collect();
                 BroughtBack::ToBaseline { receipt, changed }
             }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::books::Room;
 use super::drawing::{Draw, Draws, Purpose};
 use super::terms::{self, Terms};
-use super::{Controller, chain};
+use super::{Controller, OPEN_MAX, chain};
 use crate::api::error::{ApiError, Code};
 use crate::api::{DeclareRequest, EmergencyView, PlanRequest, PlanView, ReceiptView, Risk, Session};
 use crate::daemon::actor;
@@ -107,6 +107,7 @@ impl Controller {
         let loaded = self.policy_named(&request.policy)?;
         terms::of(loaded, request)?;
         self.refuse_while_stuck()?;
+        self.refuse_too_many()?;
         Ok(Before::ToPlan(Box::new(loaded.clone())))
     }
 
@@ -132,6 +133,8 @@ impl Controller {
         let id = emergency.id;
         self.write_down(asker, emergency, draw)?;
         self.watch_lifelines_of(id);
+        // A guardian that saw no journal for a while has gone; with the journal there a new one stays.
+        self.keep_guarded();
         let cut = self.carry_out(id, &draw.plan, started)?;
         self.keys.remember(pre.idempotency_key.as_deref(), request, id);
         info!(emergency = %id, policy = %loaded.policy.name, micros = cut.as_micros(), "in force");
@@ -188,6 +191,17 @@ impl Controller {
                 format!("see `portcullis status`; `portcullis revert {}` tries again", stuck.id),
             )),
         }
+    }
+
+    fn refuse_too_many(&self) -> Result<(), ApiError> {
+        if self.emergencies.len() + self.ended.len() < OPEN_MAX {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            Code::Busy,
+            format!("{OPEN_MAX} emergencies are open, or ended beside one that is"),
+            "end those that are no longer needed: `portcullis status` lists them",
+        ))
     }
 
     /// Whoever would end the cut if this process died must be there before it begins.
@@ -265,13 +279,22 @@ impl Controller {
         };
         // What an earlier end could not remove would stand in the way of the new baseline.
         self.catch_up();
+        // The steps take from links that have appeared since what the cuts in force take from them, too.
+        self.take_in(&draw.host);
+        if let Some(why) = &self.unwritten {
+            return Err(ApiError::new(
+                Code::NoJournal,
+                format!("the baseline could not be written, so nothing was cut: {why}"),
+                "see `portcullis doctor`; free the disk of the state directory",
+            ));
+        }
         let baseline = match &self.baseline {
             None => {
                 self.books.save_baseline(&draw.host).map_err(no_journal)?;
                 draw.host.clone()
             }
             Some(known) => {
-                let [standing, ended] = self.cuts_beside();
+                let (standing, ended) = (self.open_cuts(), self.ended_cuts());
                 let grown = planning::grown(known, &draw.host, &emergency.cut, &standing, &ended);
                 if grown != *known {
                     self.books.renew_baseline(&grown).map_err(no_journal)?;

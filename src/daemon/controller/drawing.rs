@@ -9,11 +9,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::warn;
 
-use super::Controller;
+use super::{Controller, reading};
 use crate::api::error::{ApiError, Code, chain};
 use crate::daemon::policies::Loaded;
 use crate::daemon::resolver;
-use crate::kernel::{Kernel, KernelError, Kinds};
+use crate::kernel::{Kernel, KernelError};
 use crate::model::cut::Cut;
 use crate::model::plan::Plan;
 use crate::model::snapshot::Snapshot;
@@ -126,10 +126,15 @@ fn is_of_the_kernel(draw: &Result<Draw, ApiError>) -> bool {
 }
 
 fn unread(error: &KernelError) -> ApiError {
+    let hint = if matches!(error, KernelError::Unsteady { .. }) {
+        "ask again; a policy with no method but gate and seal needs no routes that hold still"
+    } else {
+        "ask again; if it stays so, see the daemon's log"
+    };
     ApiError::new(
         Code::KernelRefused,
         format!("failed to read the kernel's network state: {}", chain(error)),
-        "ask again; if it stays so, see the daemon's log",
+        hint,
     )
 }
 
@@ -149,7 +154,7 @@ impl Ground {
         };
         let pinned = resolver::resolve(&loaded.policy)
             .map_err(|e| refused("name-unresolved", e.to_string(), "write the address into the policy"))?;
-        let host = kernel.snapshot(Kinds::ALL).map_err(|e| unread(&e))?;
+        let host = reading::ground(kernel, &self.in_force, &loaded.policy.methods).map_err(|e| unread(&e))?;
         let baseline = self.baseline.as_ref().unwrap_or(&host);
         let plan = planning::plan(&loaded.policy, &host, baseline, &self.in_force, &pinned)
             .map_err(|e| refused(e.code(), e.to_string(), e.hint()))?;

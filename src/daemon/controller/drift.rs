@@ -35,7 +35,11 @@ impl Controller {
 
     /// What lets traffic past the cuts in force and is not ours to mend, a line each.
     pub(super) fn bypasses(&self, now: &Snapshot) -> Vec<String> {
-        let Some(Ok(desired)) = self.baseline.as_ref().map(|b| planning::desired(b, &self.held_cuts())) else {
+        let Some(Ok(desired)) = self
+            .baseline
+            .as_ref()
+            .map(|b| planning::desired(&planning::with_new_links(b, now), &self.held_cuts()))
+        else {
             return Vec::new();
         };
         let rules = planning::rules_in_front(now, &desired);
@@ -45,7 +49,7 @@ impl Controller {
         let unwritten = self
             .unwritten
             .iter()
-            .map(|why| format!("links that are up stay up, because their state cannot be written down: {why}"));
+            .map(|why| format!("what came up stays, because it cannot be written down: {why}"));
         named.chain(unwritten).collect()
     }
 
@@ -54,13 +58,15 @@ impl Controller {
     /// What these steps take away belongs to the baseline before they are returned; what could not be written down is not
     /// taken.
     pub(super) fn missing(&mut self) -> Result<(Snapshot, Vec<Step>), String> {
-        let now = self.kernel.snapshot(self.kinds_held()).map_err(|e| chain(&e))?;
+        let now = self.read_held().map_err(|e| chain(&e))?;
         self.take_in(&now);
         let baseline = self.baseline.as_ref().unwrap_or(&now);
-        let desired = planning::desired(baseline, &self.held_cuts()).map_err(|e| e.to_string())?;
+        let known = planning::with_new_links(baseline, &now);
+        let desired = planning::desired(&known, &self.held_cuts()).map_err(|e| e.to_string())?;
         let mut steps = planning::steps(&now, &desired);
         if self.unwritten.is_some() {
-            steps.iter_mut().for_each(|step| step.changes.retain(|c| !sets_down(c)));
+            let taken = |change: &Change| takes(change, baseline);
+            steps.iter_mut().for_each(|step| step.changes.retain(|c| !taken(c)));
             steps.retain(|step| !step.changes.is_empty());
         }
         Ok((now, steps))
@@ -68,21 +74,26 @@ impl Controller {
 
     /// A cut of the whole host reaches the links that appear while it is in force, and one of links takes down again what
     /// somebody sets up. What the cut will take from them belongs to the baseline from then on, so that it comes back.
-    fn take_in(&mut self, now: &Snapshot) {
+    pub(super) fn take_in(&mut self, now: &Snapshot) {
         let before = self.baseline.as_ref().unwrap_or(now);
         let reached: Vec<Cut> = self.held().map(|e| reached(&e.cut, before, now)).collect();
-        let [standing, ended] = self.cuts_beside();
+        let (standing, ended) = (self.open_cuts(), self.ended_cuts());
         let grown = self.baseline.as_ref().and_then(|baseline| {
             let takes = reached.iter().filter(|cut| !only_add([*cut]));
             grown(baseline, now, (&standing, &ended), takes)
         });
+        // What could not be written last time is tried again, whether or not it has grown since.
+        let grown = grown.or_else(|| self.unwritten.as_ref().and(self.baseline.clone()));
         self.unwritten = None;
         if let Some(grown) = grown {
             match self.books.renew_baseline(&grown) {
                 Ok(()) => self.baseline = Some(grown),
                 Err(error) => {
                     let why = chain(&error);
-                    warn!(why, "the baseline could not be written, setting no link down");
+                    warn!(
+                        why,
+                        "the baseline could not be written, taking nothing from links and routes that came up"
+                    );
                     self.unwritten = Some(why);
                 }
             }
@@ -97,11 +108,6 @@ impl Controller {
         if any && let Err(error) = self.save(super::books::Room::Free) {
             warn!(error = chain(&error), "the journal could not be written, going on");
         }
-    }
-
-    /// The cuts that stand, and those that ended beside them.
-    pub(super) fn cuts_beside(&self) -> [Vec<Cut>; 2] {
-        [&self.emergencies, &self.ended].map(|list| list.iter().map(|e| e.cut.clone()).collect())
     }
 
     fn heal(&mut self, now: &Snapshot, steps: &[Step]) {
@@ -165,14 +171,13 @@ impl Controller {
     }
 }
 
-fn sets_down(change: &Change) -> bool {
-    matches!(
-        change,
-        Change::SetLink {
-            setting: LinkSetting::Down,
-            ..
-        }
-    )
+/// Whether a change takes what is not ours and what the baseline does not know.
+fn takes(change: &Change, baseline: &Snapshot) -> bool {
+    match change {
+        Change::SetLink { setting, .. } => *setting == LinkSetting::Down,
+        Change::Delete(Object::Route(route)) => !planning::is_our_route(route) && !baseline.routes.contains(route),
+        Change::Add(_) | Change::Delete(_) | Change::SetSysctl(_) => false,
+    }
 }
 
 /// The cut on the links that it reaches now.
@@ -182,7 +187,7 @@ fn reached(cut: &Cut, baseline: &Snapshot, now: &Snapshot) -> Cut {
     planning::widen(&here, now)
 }
 
-/// The baseline with what these cuts are about to take from links, if that is more.
+/// The baseline with what these cuts, which stand, are about to take besides, if they are.
 fn grown<'a>(
     baseline: &Snapshot,
     now: &Snapshot,
@@ -197,7 +202,7 @@ fn grown<'a>(
             ..cut.clone()
         };
         let known = grown.as_ref().unwrap_or(baseline);
-        Some(planning::grown(known, now, &takes, standing, ended))
+        planning::taken_in(known, now, &takes, standing, ended).or(grown)
     });
     grown.filter(|grown| grown != baseline)
 }

@@ -18,6 +18,7 @@ use crate::model::cut::Cut;
 use crate::model::emergency::{Event, Refusal, State};
 use crate::model::names::EmergencyId;
 use crate::model::plan::Step;
+use crate::model::receipt::Receipt;
 use crate::model::record::{Actor, EventKind};
 use crate::model::snapshot::Snapshot;
 use crate::planning::{self, Restoration, Wait};
@@ -161,15 +162,22 @@ impl Controller {
             .iter()
             .filter_map(|e| e.due(&now).map(|event| (e.id, event)))
             .collect();
-        for (id, event) in due {
-            let kind = if event == Event::ConfirmationDue {
-                EventKind::ConfirmationMissed
-            } else {
-                EventKind::DeadlineReached
-            };
-            if self.transition(id, event, &Actor::Daemon, kind, json!({})) {
-                let receipt = self.restore(id);
-                info!(emergency = %id, residues = receipt.residues.len(), "ended by itself");
+        // All of them first: the restore of one lays what is still held, and none of these is.
+        let ending: Vec<EmergencyId> = due
+            .into_iter()
+            .filter(|(id, event)| {
+                let kind = if *event == Event::ConfirmationDue {
+                    EventKind::ConfirmationMissed
+                } else {
+                    EventKind::DeadlineReached
+                };
+                self.transition(*id, *event, &Actor::Daemon, kind, json!({}))
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in ending {
+            if self.restore(id).residues.is_empty() {
+                info!(emergency = %id, "ended by itself");
             }
         }
     }
@@ -214,26 +222,27 @@ impl Controller {
         if let Some(baseline) = self.baseline.clone() {
             self.open(&baseline, remaining)?;
         }
-        let before = match self.read_patiently(Kinds::ALL) {
-            Ok(before) => before,
-            Err(why) if reading::only_add([cut]) => return self.prove_narrowly(id, cut, remaining, &why),
-            Err(why) => return Err(why),
-        };
+        // After gate and seal all is open by now, and the deadlines of others wait for the proof.
+        let mut hope = !reading::only_add([cut]);
+        let mut seen = self.look_patiently(&mut hope)?;
+        let before = seen.snapshot.clone();
         let baseline = self.baseline.clone().unwrap_or_else(|| before.clone());
         let mut ended = self.ended_cuts();
         ended.push(cut.clone());
-        let mut now = before.clone();
         for attempt in 0..RESTORE_ATTEMPTS {
-            let restoration = planning::restore(&now, &baseline, &ended, remaining).map_err(|e| e.to_string())?;
+            let restoration =
+                planning::restore(&seen.snapshot, &baseline, &ended, remaining).map_err(|e| e.to_string())?;
             if restoration.steps.is_empty() {
                 break;
             }
-            now = self.undo(&restoration, Care::in_attempt(attempt))?;
+            self.undo(&restoration, Care::in_attempt(attempt))?;
+            seen = self.look_patiently(&mut hope)?;
         }
         // Refusals on the way do not count: what counts is what was read back.
         let read = self.uptime();
         loop {
-            let receipt = planning::receipt(&baseline, &before, &now, &ended, remaining);
+            let now = &seen.snapshot;
+            let receipt = planning::receipt(&baseline, &before, now, &ended, remaining);
             // The kernel makes routes of addresses in its own time, after a detection also of one that a killed process
             // had begun.
             let detecting = now.addresses.iter().any(|a| a.tentative.0);
@@ -243,10 +252,10 @@ impl Controller {
                 (false, false) => Duration::ZERO,
             };
             if receipt.is_clean() || self.uptime().saturating_sub(read) >= patience {
-                return Ok(super::views::receipt(id, &receipt));
+                return Ok(view_of(id, &receipt, seen.steady));
             }
             self.clock.pause(DETECTION_LOOK);
-            now = self.read_patiently(Kinds::ALL)?;
+            seen = self.look_patiently(&mut hope)?;
         }
     }
 
@@ -263,45 +272,19 @@ impl Controller {
         Ok(())
     }
 
-    /// Routes that never hold still are no reason to call a gate or a seal stuck that is open again: what holds still is
-    /// compared, and the receipt says that there is no digest of the whole.
-    fn prove_narrowly(
-        &mut self,
-        id: EmergencyId,
-        cut: &Cut,
-        remaining: &[Cut],
-        why: &str,
-    ) -> Result<ReceiptView, String> {
-        let now = self.read_patiently(reading::ADDITIVE)?;
-        let baseline = self.baseline.clone().unwrap_or_else(|| now.clone());
-        let seen = Snapshot {
-            links: now.links,
-            rules: now.rules,
-            qdiscs: now.qdiscs,
-            filters: now.filters,
-            ..baseline.clone()
-        };
-        let receipt = planning::receipt(&baseline, &seen, &seen, std::slice::from_ref(cut), remaining);
-        let mut view = super::views::receipt(id, &receipt);
-        view.restored_digest = None;
-        view.kept_foreign_changes
-            .push(format!("only links, rules and traffic control were compared: {why}"));
-        Ok(view)
-    }
-
-    /// Carries a restoration out, waiting where the kernel needs time, and reads what came of it.
-    fn undo(&mut self, restoration: &Restoration, care: Care) -> Result<Snapshot, String> {
+    /// Carries a restoration out, waiting where the kernel needs time.
+    fn undo(&mut self, restoration: &Restoration, care: Care) -> Result<(), String> {
         let mut from = 0;
         for wait in &restoration.waits {
             let until = wait.before_step.min(restoration.steps.len());
             if self.carry_on(&restoration.steps[from..until], care) == Went::Short {
-                return self.read_patiently(Kinds::ALL);
+                return Ok(());
             }
             self.wait_for(wait)?;
             from = until;
         }
         self.carry_on(&restoration.steps[from..], care);
-        self.read_patiently(Kinds::ALL)
+        Ok(())
     }
 
     fn carry_on(&mut self, steps: &[Step], care: Care) -> Went {
@@ -359,6 +342,18 @@ impl Controller {
         self.remember(emergency, view.clone());
         view
     }
+}
+
+/// Routes that never hold still are no reason to call a cut stuck whose own objects do: they are compared as they were
+/// found, and the receipt says that there is no digest of the whole.
+fn view_of(id: EmergencyId, receipt: &Receipt, steady: bool) -> ReceiptView {
+    let mut view = super::views::receipt(id, receipt);
+    if !steady {
+        view.restored_digest = None;
+        view.kept_foreign_changes
+            .push("the routes kept changing: they were compared as they were found".to_owned());
+    }
+    view
 }
 
 fn refused(refusal: Refusal) -> ApiError {

@@ -61,6 +61,8 @@ pub use self::arming::Arm;
 
 /// Ended emergencies whose receipts stay at hand; older ones are in the audit log.
 const PAST_MAX: usize = 64;
+/// Emergencies that are not over, and those that are kept beside them: each costs in every journal and every plan.
+const OPEN_MAX: usize = 64;
 /// While a cut is held, the whole state is compared at least this often: the kernel changes some things silently.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// A timer counts CLOCK_MONOTONIC, a deadline CLOCK_BOOTTIME: after a suspend this bounds how late a deadline is seen.
@@ -84,7 +86,7 @@ pub struct Controller {
     receipts: BTreeMap<EmergencyId, ReceiptView>,
     /// Ended, newest first.
     past: VecDeque<(Emergency, ReceiptView)>,
-    /// Why the baseline lacks what a cut would take from links that came up under it: those are left up.
+    /// Why the baseline on the disk lacks what a cut would take: that is not taken.
     unwritten: Option<String>,
     vigil: Vigil,
     keys: Keys,
@@ -410,6 +412,11 @@ impl Controller {
 
     fn held_cuts(&self) -> Vec<Cut> {
         self.held().map(|e| e.cut.clone()).collect()
+    }
+
+    /// The cuts that are not over.
+    fn open_cuts(&self) -> Vec<Cut> {
+        self.emergencies.iter().map(|e| e.cut.clone()).collect()
     }
 
     /// The cuts that ended while others were held, and took what those may have taken the rest of.

@@ -15,7 +15,7 @@ use crate::api::offline::{OfflineRestore, Way};
 use crate::api::{EmergencyState, ReceiptView};
 use crate::daemon::clock::Clock;
 use crate::daemon::policies::Policies;
-use crate::kernel::{Kernel, Kinds};
+use crate::kernel::Kernel;
 use crate::model::diff::diff;
 use crate::model::emergency::{Event, State};
 use crate::model::names::EmergencyId;
@@ -50,7 +50,7 @@ impl Controller {
             super::Arm::Off,
         );
         host.books.leave_word();
-        let before = host.kernel.snapshot(Kinds::ALL)?;
+        let before = host.look()?;
         let (way, receipts) = match host.books.load() {
             Ok(Some(recovered)) => host.end_all(recovered, asker)?,
             Ok(None) => {
@@ -65,7 +65,7 @@ impl Controller {
             }
             Err(damaged) => way_of(host.start_damaged(damaged)?),
         };
-        let after = host.kernel.snapshot(Kinds::ALL)?;
+        let after = host.look()?;
         let changed: Vec<String> = diff(&before, &after).iter().map(ToString::to_string).collect();
         let way = if way == Way::Baseline && changed.is_empty() && host.left.is_empty() {
             Way::Nothing
@@ -117,7 +117,7 @@ impl Controller {
             self.take_up_baseline(recovered.baseline, &recovered.damage)?;
         } else {
             // The kernel took nothing over: what the host came up with is what it goes back to.
-            let now = self.kernel.snapshot(Kinds::ALL)?;
+            let now = self.look()?;
             self.baseline = Some(planning::without_ours(&now, &[]));
         }
         let ids: Vec<EmergencyId> = self.emergencies.iter().map(|e| e.id).collect();

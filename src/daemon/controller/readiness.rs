@@ -8,7 +8,6 @@ use crate::api::error::{ApiError, chain};
 use crate::api::{Finding, Grade, Readiness};
 use crate::daemon::command::Reply;
 use crate::daemon::policies::Loaded;
-use crate::kernel::Kinds;
 use crate::model::object::Route;
 use crate::model::record::Actor;
 use crate::model::snapshot::Snapshot;
@@ -42,7 +41,7 @@ impl Controller {
             self.reserve_finding(),
             self.state_finding(),
         ];
-        match self.kernel.snapshot(Kinds::ALL) {
+        match self.look() {
             Ok(host) => {
                 findings.push(good(
                     "kernel",

@@ -1,17 +1,20 @@
 //! How much of the kernel's state a decision needs to see. Routes may be a million, and may never hold still.
 
+use std::collections::BTreeSet;
+
 use tracing::warn;
 
 use super::Controller;
 use crate::api::error::chain;
-use crate::kernel::Kinds;
+use crate::kernel::{Glance, Kernel, KernelError, Kinds};
 use crate::model::cut::Cut;
 use crate::model::policy::Method;
 use crate::model::snapshot::Snapshot;
 
-/// Where gate and seal have their objects.
+/// Where gate and seal have their objects, and what seal lets on-link lifelines resolve by.
 pub(super) const ADDITIVE: Kinds = Kinds {
     links: true,
+    addresses: true,
     rules: true,
     traffic_control: true,
     ..Kinds::NONE
@@ -22,30 +25,91 @@ const PATIENCE: u32 = 8;
 
 /// Whether gate and seal are all that these cuts use.
 pub(super) fn only_add<'a>(cuts: impl IntoIterator<Item = &'a Cut>) -> bool {
-    let adds = |method: &Method| matches!(method, Method::Gate | Method::Seal);
     cuts.into_iter().all(|cut| cut.methods.iter().all(adds))
 }
 
+fn adds(method: &Method) -> bool {
+    matches!(method, Method::Gate | Method::Seal)
+}
+
+/// What a plan is drawn against, and what the host goes back to. Gate and seal need neither a table of routes that holds
+/// still, nor to put one back.
+pub(super) fn ground(
+    kernel: &mut dyn Kernel,
+    in_force: &[Cut],
+    methods: &BTreeSet<Method>,
+) -> Result<Snapshot, KernelError> {
+    if only_add(in_force) && methods.iter().all(adds) {
+        kernel.glance(Kinds::ALL, ADDITIVE).map(|glance| glance.snapshot)
+    } else {
+        kernel.snapshot(Kinds::ALL)
+    }
+}
+
+fn unreadable(why: String) -> String {
+    format!("the kernel cannot be read: {why}")
+}
+
 impl Controller {
-    /// What must be read to see whether the held cuts stand.
-    pub(super) fn kinds_held(&self) -> Kinds {
+    /// What must be seen to tell whether the held cuts stand.
+    pub(super) fn read_held(&mut self) -> Result<Snapshot, KernelError> {
         if self.baseline.is_some() && only_add(self.held().map(|e| &e.cut)) {
-            ADDITIVE
+            self.kernel.snapshot(ADDITIVE)
         } else {
-            Kinds::ALL
+            self.look()
         }
     }
 
-    /// A restore must not end because one reading failed.
-    pub(super) fn read_patiently(&mut self, kinds: Kinds) -> Result<Snapshot, String> {
-        let mut last = String::new();
+    /// Everything; routes as they are found where they never hold still.
+    pub(super) fn look(&mut self) -> Result<Snapshot, KernelError> {
+        let glance = self.kernel.glance(Kinds::ALL, ADDITIVE);
+        glance.map(|glance| glance.snapshot)
+    }
+
+    /// The same for a restore, which proves what it put back: looked at again and again while it does not hold still, as
+    /// long as there is hope that it will.
+    ///
+    /// # Errors
+    /// The last failure, in words.
+    pub(super) fn look_patiently(&mut self, hope: &mut bool) -> Result<Glance, String> {
+        let mut last = Err(String::new());
         for _ in 0..PATIENCE {
-            match self.kernel.snapshot(kinds) {
-                Ok(snapshot) => return Ok(snapshot),
-                Err(error) => last = chain(&error),
+            last = self.kernel.glance(Kinds::ALL, ADDITIVE).map_err(|error| chain(&error));
+            match &last {
+                Ok(glance) if glance.steady || !*hope => return last.map_err(unreadable),
+                Ok(_) => {}
+                Err(error) => warn!(error, "the kernel could not be read, trying again"),
             }
-            warn!(error = last, "the kernel could not be read, trying again");
         }
-        Err(format!("the kernel cannot be read: {last}"))
+        *hope = false;
+        last.map_err(unreadable)
+    }
+
+    /// A restore must not end because one reading failed.
+    ///
+    /// # Errors
+    /// The last failure, in words.
+    pub(super) fn read_patiently(&mut self, kinds: Kinds) -> Result<Snapshot, String> {
+        let read = self.patiently(|kernel| kernel.snapshot(kinds));
+        read.map_err(|error| unreadable(chain(&error)))
+    }
+
+    /// What the host came up with after a reboot.
+    pub(super) fn ground_patiently(&mut self) -> Result<Snapshot, KernelError> {
+        let held = self.held_cuts();
+        self.patiently(|kernel| ground(kernel, &held, &BTreeSet::new()))
+    }
+
+    fn patiently(
+        &mut self,
+        read: impl Fn(&mut dyn Kernel) -> Result<Snapshot, KernelError>,
+    ) -> Result<Snapshot, KernelError> {
+        for _ in 1..PATIENCE {
+            match read(&mut *self.kernel) {
+                Err(error) => warn!(error = chain(&error), "the kernel could not be read, trying again"),
+                read => return read,
+            }
+        }
+        read(&mut *self.kernel)
     }
 }

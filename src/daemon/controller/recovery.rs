@@ -6,7 +6,6 @@ use tracing::{error, info, warn};
 use super::books::Room;
 use super::{Controller, StartError};
 use crate::api::error::chain;
-use crate::kernel::Kinds;
 use crate::model::emergency::{Effect, Emergency, Event, State};
 use crate::model::names::EmergencyId;
 use crate::model::policy::{FailDirection, FailDirections};
@@ -72,7 +71,7 @@ impl Controller {
         });
         let baseline = match self.baseline.take() {
             Some(baseline) => baseline,
-            None => planning::without_ours(&self.kernel.snapshot(Kinds::ALL)?, &self.held_cuts()),
+            None => planning::without_ours(&self.look()?, &self.held_cuts()),
         };
         if let Err(error) = self.books.renew_baseline(&baseline) {
             warn!(
@@ -129,6 +128,7 @@ impl Controller {
     /// The plan was made for the host before the reboot. That it no longer keeps a lifeline is no reason to open a cut
     /// whose policy says closed, but somebody must hear of it.
     fn look_at_what_changed(&mut self) {
+        // A kernel that cannot be read is met again, and told, by the one who lays the cut.
         let Ok((now, steps)) = self.missing() else { return };
         let Err(why) = planning::check(&steps, &now, &self.held_cuts()) else {
             return;
@@ -143,16 +143,17 @@ impl Controller {
     /// Without a reading nothing is laid: what the cut takes could not be put back. What carries our marks is of a process
     /// that was here in this boot already, and could not write it down: it is no part of the host.
     fn renew_baseline(&mut self) -> Result<(), StartError> {
-        let now = match self.read_patiently(Kinds::ALL) {
-            Ok(now) => now,
-            Err(_) => self.kernel.snapshot(Kinds::ALL)?,
-        };
+        let now = self.ground_patiently()?;
         let now = match planning::without_ours(&now, &[]) {
             unmarked if unmarked == now => now,
             _ => planning::without_ours(&now, &self.held_cuts()),
         };
         if let Err(error) = self.books.renew_baseline(&now) {
-            warn!(error = chain(&error), "the new baseline could not be written, going on");
+            warn!(
+                error = chain(&error),
+                "the new baseline could not be written: nothing is taken until it is"
+            );
+            self.unwritten = Some(chain(&error));
         }
         self.baseline = Some(now);
         Ok(())
@@ -215,7 +216,7 @@ impl Controller {
     /// Removes everything that carries our marks and is not to be armed: nothing else of ours may stand without an
     /// emergency.
     pub(super) fn sweep(&mut self, why: &str) -> Result<(), StartError> {
-        let now = self.kernel.snapshot(Kinds::ALL)?;
+        let now = self.look()?;
         let steps = match self.idle_goal(&now).as_far_as(&now).steps(&now) {
             Ok(steps) => steps,
             Err(refusal) => {

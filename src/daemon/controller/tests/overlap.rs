@@ -13,7 +13,7 @@ use crate::daemon::guardian::Guardian;
 use crate::kernel::sim::{Actor, Fault, ModelKernel};
 use crate::model::change::{Change, LinkSetting};
 use crate::model::effect;
-use crate::model::fixture::{direct, leased, nexthop, set, sysctl, through, via};
+use crate::model::fixture::{address, direct, leased, link, nexthop, set, sysctl, through, via};
 use crate::model::snapshot::Object;
 use crate::planning::tests::packets::Packet;
 use crate::store::directory::StateDirectory;
@@ -78,6 +78,28 @@ fn a_link_that_others_set_down_between_three_cuts_stays_down() {
     others(&mut bench, &[set(2, LinkSetting::Down)]);
     let third = bench.declare("unplug").unwrap().id;
     end_both(&mut bench, [third, second], "three cuts");
+}
+
+#[test]
+fn a_link_that_appears_under_a_cut_of_the_whole_host_comes_back_though_nobody_saw_it_before_the_next_cut() {
+    let mut bench = Bench::start();
+    let first = bench.declare("unplug").unwrap().id;
+    for emergency in &mut bench.controller().emergencies {
+        emergency.cut.reach = crate::model::cut::Reach::WholeHost;
+    }
+    bench.controller().compare();
+    let mut new = link(9, "ab9");
+    new.kind = Some("ifb".to_owned());
+    others(
+        &mut bench,
+        &[
+            Change::Add(Object::Link(new)),
+            set(9, LinkSetting::Up),
+            Change::Add(Object::Address(address(9, "10.9.9.1/24"))),
+        ],
+    );
+    let second = bench.declare("unroute").unwrap().id;
+    end_both(&mut bench, [first, second], "a new link");
 }
 
 #[test]
