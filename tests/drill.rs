@@ -16,7 +16,7 @@ const HOST: &str = "\
     link set dev u1 up";
 
 /// What the host has, and the policies that are drilled on it.
-const HOSTS: [(&str, &str, &[&str]); 4] = [
+const HOSTS: [(&str, &str, &[&str]); 5] = [
     (
         "a subnet of each family",
         "addr add 10.0.0.2/24 dev u0
@@ -52,6 +52,12 @@ const HOSTS: [(&str, &str, &[&str]); 4] = [
          addr add fd00:32::1/64 dev ot0
          addr add 10.0.0.2/24 dev u0",
         &["island-ot"],
+    ),
+    (
+        "a default route without a gateway",
+        "addr add 10.1.1.1/32 dev u0
+         route add default dev u0",
+        &["isolate-host", "sever-uplink", "stop-exfiltration"],
     ),
 ];
 
@@ -109,5 +115,12 @@ fn a_host_with_a_point_to_point_address_is_drilled() {
 fn a_boundary_between_zones_is_drilled_and_its_promise_tested() {
     world::inside("a_boundary_between_zones_is_drilled_and_its_promise_tested", |world| {
         drills(world, HOSTS[3]);
+    });
+}
+
+#[test]
+fn a_host_whose_default_route_has_no_gateway_is_drilled() {
+    world::inside("a_host_whose_default_route_has_no_gateway_is_drilled", |world| {
+        drills(world, HOSTS[4]);
     });
 }

@@ -35,9 +35,6 @@ const LEADS_NOWHERE: [i32; 6] = [
     libc::ENODEV,
 ];
 
-/// IFF_NOARP and IFF_LOOPBACK: on such a link the kernel itself makes NOARP neighbours of every address.
-const FLAGS_WITHOUT_ARP: u32 = 0x80 | Link::FLAG_LOOPBACK;
-
 /// What is read, and what of it must hold still meanwhile.
 #[derive(Clone, Copy, Debug)]
 struct Sight {
@@ -289,7 +286,7 @@ fn drop_neighbours_of_silent_links(snapshot: &mut Snapshot) {
     let silent: BTreeSet<u32> = snapshot
         .links
         .iter()
-        .filter(|l| l.flags & FLAGS_WITHOUT_ARP != 0)
+        .filter(|l| !l.resolves_neighbours())
         .map(|l| l.index)
         .collect();
     snapshot

@@ -92,11 +92,19 @@ pub struct Link {
 impl Link {
     /// IFF_LOOPBACK in `ifi_flags`.
     pub const FLAG_LOOPBACK: u32 = 0x8;
+    /// IFF_NOARP in `ifi_flags`: tunnels and serial lines, whose far end needs no hardware address.
+    pub const FLAG_NOARP: u32 = 0x80;
 
     /// Whether it is the loopback device, which no cut ever touches.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.flags & Self::FLAG_LOOPBACK != 0
+    }
+
+    /// Whether the kernel asks for hardware addresses on it, by ARP or neighbour discovery.
+    #[must_use]
+    pub fn resolves_neighbours(&self) -> bool {
+        self.flags & (Self::FLAG_LOOPBACK | Self::FLAG_NOARP) == 0
     }
 }
 

@@ -15,7 +15,7 @@ use super::sections::{self, Sections};
 use super::slots::{self, Room, Slots};
 use crate::model::cut::{Cut, Lifeline, Reach, ZoneLinks};
 use crate::model::names::InterfaceName;
-use crate::model::object::{Family, Route, Rule, RuleAction};
+use crate::model::object::{Family, Link, Route, Rule, RuleAction};
 use crate::model::policy::{Direction, Method, PortRange, Transport};
 use crate::model::snapshot::Snapshot;
 
@@ -404,9 +404,9 @@ impl Layout<'_> {
         if self.family == Family::V6 {
             return BTreeSet::new();
         }
-        let addresses = self.baseline.addresses.iter().filter(|a| a.family == Family::V4);
-        let nets = addresses.filter_map(|a| IpNet::new(a.address, a.prefix_length).ok());
-        let on_link: Vec<IpNet> = nets.map(|n| n.trunc()).filter(|n| !n.addr().is_loopback()).collect();
+        let subnets = self.baseline.addresses.iter().filter_map(|a| IpNet::new(a.address, a.prefix_length).ok());
+        let nets = subnets.map(|n| n.trunc()).chain(self.routes_without_gateway());
+        let on_link: BTreeSet<IpNet> = nets.filter(|n| n.addr().is_ipv4() && !n.addr().is_loopback()).collect();
         let limited =
             |l: &&Lifeline| l.protocol != Transport::Any || !l.ports.is_empty() || l.direction == Direction::Forward;
         let anywhere = IpNet::new_assert(IpAddr::from([0, 0, 0, 0]), 0);
@@ -417,6 +417,13 @@ impl Layout<'_> {
             all.extend(ends.flat_map(|end| on_link.iter().filter_map(move |net| narrower(&end, net))));
         }
         all
+    }
+
+    /// What is reached over a link on which every peer is asked for its hardware address.
+    fn routes_without_gateway(&self) -> impl Iterator<Item = IpNet> + use<'_> {
+        let asks = |link: u32| self.baseline.link(link).is_some_and(Link::resolves_neighbours);
+        let on_link = move |r: &&Route| r.kind == Route::UNICAST && r.gateway.is_none() && r.link.is_some_and(asks);
+        self.baseline.routes.iter().filter(on_link).map(|r| r.destination.trunc())
     }
 
     fn blocks(&self) -> Vec<Rule> {

@@ -181,6 +181,9 @@ fn own_address(walker: &Walker, link: u32, peer: IpAddr) -> Option<IpAddr> {
 
 /// What finds the next hop and lets it find us: ARP, or neighbour discovery, and the kernel's own lookups for them.
 fn neighbour(walker: &Walker, own: IpAddr, next_hop: IpAddr, link: u32) -> Vec<Asks> {
+    if walker.state().link(link).is_some_and(|l| !l.resolves_neighbours()) {
+        return Vec::new();
+    }
     let packet = |source, destination, load| Packet {
         source,
         destination,
