@@ -404,7 +404,11 @@ impl Layout<'_> {
         if self.family == Family::V6 {
             return BTreeSet::new();
         }
-        let subnets = self.baseline.addresses.iter().filter_map(|a| IpNet::new(a.address, a.prefix_length).ok());
+        let subnets = self
+            .baseline
+            .addresses
+            .iter()
+            .filter_map(|a| IpNet::new(a.address, a.prefix_length).ok());
         let nets = subnets.map(|n| n.trunc()).chain(self.routes_without_gateway());
         let on_link: BTreeSet<IpNet> = nets.filter(|n| n.addr().is_ipv4() && !n.addr().is_loopback()).collect();
         let limited =
@@ -423,7 +427,11 @@ impl Layout<'_> {
     fn routes_without_gateway(&self) -> impl Iterator<Item = IpNet> + use<'_> {
         let asks = |link: u32| self.baseline.link(link).is_some_and(Link::resolves_neighbours);
         let on_link = move |r: &&Route| r.kind == Route::UNICAST && r.gateway.is_none() && r.link.is_some_and(asks);
-        self.baseline.routes.iter().filter(on_link).map(|r| r.destination.trunc())
+        self.baseline
+            .routes
+            .iter()
+            .filter(on_link)
+            .map(|r| r.destination.trunc())
     }
 
     fn blocks(&self) -> Vec<Rule> {

@@ -130,9 +130,12 @@ impl<'r> Probe<'r> {
         self.what.contains("tcp")
     }
 
-    /// Whether the far end is a next hop of a route, as [`crate::world::topology::nasty`] makes routes.
-    fn with_a_gateway(&self) -> bool {
-        ["N", "M(m0)"].iter().any(|end| [self.from, self.to].contains(end))
+    /// Whether the far end is a next hop of a route, as [`crate::world::topology::nasty`] makes routes, or, over a new link,
+    /// an on-link end of the management lifelines, which take all private address space.
+    fn with_a_resolved_end(&self) -> bool {
+        ["N", "M(m0)", "N(nw0)"]
+            .iter()
+            .any(|end| [self.from, self.to].contains(end))
     }
 
     fn expected(&self, promise: &CoverageView) -> Expect {
@@ -174,14 +177,14 @@ const NOTES: &[(&str, Says)] = &[
     ("it leaves, but no answer comes in", |p| passes_if(p.one_way())),
     (
         "it leaves, but no answer is delivered except from gateways and on-link ends of lifelines, of neither TCP nor UDP",
-        |p| passes_if(p.one_way() || (p.icmp() && p.with_a_gateway())),
+        |p| passes_if(p.one_way() || (p.icmp() && p.with_a_resolved_end())),
     ),
     ("it leaves, but no answer is delivered except ICMPv6", |p| {
         passes_if(p.one_way() || p.icmp())
     }),
     (
         "it is delivered, but no answer leaves except to gateways, of neither TCP nor UDP",
-        |p| passes_if(p.one_way() || (p.icmp() && p.with_a_gateway())),
+        |p| passes_if(p.one_way() || (p.icmp() && p.with_a_resolved_end())),
     ),
     ("all but IPv4 broadcast to a subnet is delivered", |p| {
         passes_if(p.what != "subnet-broadcast 4")
@@ -222,7 +225,7 @@ const NOTES: &[(&str, Says)] = &[
     ),
     ("a sniffer still sees what arrives at the link", |_| Expect::Stopped),
     ("this host answers ARP of gateways and on-link lifelines only", |p| {
-        passes_if(p.what == "nd" || p.from == "H" || p.with_a_gateway())
+        passes_if(p.what == "nd" || p.from == "H" || p.with_a_resolved_end())
     }),
     ("it answers no neighbour solicitations", |p| {
         passes_if(p.what == "arp" || p.from == "H")
@@ -267,14 +270,14 @@ const NOTES: &[(&str, Says)] = &[
     }),
     (
         "gateways and on-link ends of lifelines may deliver all but TCP and UDP",
-        |p| passes_if(p.icmp() && p.with_a_gateway()),
+        |p| passes_if(p.icmp() && p.with_a_resolved_end()),
     ),
     ("gateways may deliver all but TCP and UDP", |p| {
-        passes_if(p.icmp() && p.with_a_gateway())
+        passes_if(p.icmp() && p.with_a_resolved_end())
     }),
     (
         "gateways and on-link ends of lifelines may be sent all but TCP and UDP",
-        |p| passes_if(p.icmp() && p.with_a_gateway()),
+        |p| passes_if(p.icmp() && p.with_a_resolved_end()),
     ),
     ("where rp_filter is on, ICMP leaves", |_| Expect::Stopped),
     (
@@ -282,9 +285,11 @@ const NOTES: &[(&str, Says)] = &[
         |_| Expect::Stopped,
     ),
     ("gateways may be sent all but TCP and UDP", |p| {
-        passes_if(p.icmp() && p.with_a_gateway())
+        passes_if(p.icmp() && p.with_a_resolved_end())
     }),
-    ("rules let ICMPv6 in", |p| passes_if(p.icmp() && p.with_a_gateway())),
+    ("rules let ICMPv6 in", |p| {
+        passes_if(p.icmp() && p.with_a_resolved_end())
+    }),
     ("IPv4 multicast and limited broadcast are delivered", |p| {
         passes_if(matches!(p.what, "multicast 4" | "broadcast 4"))
     }),
