@@ -156,6 +156,18 @@ impl Address {
     /// IFA_F_NOPREFIXROUTE.
     pub const FLAG_NOPREFIXROUTE: u32 = 0x200;
 
+    /// IFA_PROTO (`include/uapi/linux/if_addr.h`), since Linux 5.18.
+    pub const ATTRIBUTE_PROTOCOL: u16 = 11;
+    /// IFAPROT_KERNEL_LL.
+    pub const PROTOCOL_KERNEL_LINK_LOCAL: u8 = 3;
+
+    /// Whether the kernel made it of the hardware address when the link came up.
+    #[must_use]
+    pub fn is_link_local_of_kernel(&self) -> bool {
+        let protocol = self.extra.get(&Self::ATTRIBUTE_PROTOCOL);
+        protocol.is_some_and(|p| p.as_slice() == [Self::PROTOCOL_KERNEL_LINK_LOCAL])
+    }
+
     /// The host's own address.
     #[must_use]
     pub fn own(&self) -> IpAddr {

@@ -120,6 +120,7 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
     work.name_lost_links(lost);
     quick::set(&mut work, lost);
     work.links(lost);
+    addresses::unmake(&mut work, lost);
     addresses::put_back(&mut work, lost);
     nexthops::put_back(&mut work, lost);
     let deferred = routes::put_back(&mut work, lost);

@@ -6,7 +6,7 @@ use crate::host::{Host, lines, text};
 use crate::policy::{Policy, Scope, policy};
 use crate::world::state::{assert_same, state, without_order};
 use crate::world::topology::{Topology, nasty};
-use crate::world::{self, World, wait_for_dad};
+use crate::world::{self, World, run, wait_for_dad};
 
 const UPLINK: Scope = Scope::Links(&["u0"]);
 
@@ -104,6 +104,29 @@ fn a_link_comes_back() {
             ],
         );
     });
+}
+
+#[test]
+fn a_link_local_address_that_somebody_had_removed_stays_removed() {
+    world::inside(
+        "undo::a_link_local_address_that_somebody_had_removed_stays_removed",
+        |world| {
+            let net = Topology::host(world);
+            wait_for_dad(net.at());
+            for link in ["u0", "m0"] {
+                run(net.at(), "ip", &["-6", "addr", "flush", "dev", link, "scope", "link"]);
+            }
+            let before = state(net.at());
+            let policy = policy("uplink", Scope::Whole, &["link"]);
+            let host = Host::start(net.at(), &[policy.file()]);
+            let id = host.declare("uplink");
+            let receipt = host.revert(&id);
+            assert_same(&before, &state(net.at()));
+            for list in ["residues", "kept_foreign_changes", "conflicts"] {
+                assert_eq!(lines(&receipt[list]), Vec::<String>::new(), "{list}");
+            }
+        },
+    );
 }
 
 #[test]

@@ -229,29 +229,21 @@ impl Controller {
         let baseline = self.baseline.clone().unwrap_or_else(|| before.clone());
         let mut ended = self.ended_cuts();
         ended.push(cut.clone());
-        for attempt in 0..RESTORE_ATTEMPTS {
+        let mut attempts = 0..RESTORE_ATTEMPTS;
+        let mut read = self.uptime();
+        loop {
+            // The kernel may make something at any time while links come up.
             let restoration =
                 planning::restore(&seen.snapshot, &baseline, &ended, remaining).map_err(|e| e.to_string())?;
-            if restoration.steps.is_empty() {
-                break;
+            if let (false, Some(attempt)) = (restoration.steps.is_empty(), attempts.next()) {
+                self.undo(&restoration, Care::in_attempt(attempt))?;
+                seen = self.look_patiently(&mut hope)?;
+                read = self.uptime();
+                continue;
             }
-            self.undo(&restoration, Care::in_attempt(attempt))?;
-            seen = self.look_patiently(&mut hope)?;
-        }
-        // Refusals on the way do not count: what counts is what was read back.
-        let read = self.uptime();
-        loop {
-            let now = &seen.snapshot;
-            let receipt = planning::receipt(&baseline, &before, now, &ended, remaining);
-            // The kernel makes routes of addresses in its own time, after a detection also of one that a killed process
-            // had begun.
-            let detecting = now.addresses.iter().any(|a| a.tentative.0);
-            let patience = match (detecting, receipt.is_up_to_the_kernel()) {
-                (true, _) => DETECTION_PATIENCE,
-                (false, true) => ROUTES_PATIENCE,
-                (false, false) => Duration::ZERO,
-            };
-            if receipt.is_clean() || self.uptime().saturating_sub(read) >= patience {
+            // Refusals on the way do not count: what counts is what was read back.
+            let receipt = planning::receipt(&baseline, &before, &seen.snapshot, &ended, remaining);
+            if receipt.is_clean() || self.uptime().saturating_sub(read) >= patience(&seen.snapshot, &receipt) {
                 return Ok(view_of(id, &receipt, seen.steady));
             }
             self.clock.pause(DETECTION_LOOK);
@@ -341,6 +333,17 @@ impl Controller {
         }
         self.remember(emergency, view.clone());
         view
+    }
+}
+
+/// How long to wait for what the kernel makes of addresses in its own time, after a detection also of one that a killed
+/// process had begun.
+fn patience(now: &Snapshot, receipt: &Receipt) -> Duration {
+    let detecting = now.addresses.iter().any(|a| a.tentative.0);
+    match (detecting, receipt.is_up_to_the_kernel()) {
+        (true, _) => DETECTION_PATIENCE,
+        (false, true) => ROUTES_PATIENCE,
+        (false, false) => Duration::ZERO,
     }
 }
 

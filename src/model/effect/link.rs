@@ -6,9 +6,6 @@ use super::super::object::{Address, Family, Link, Route, Volatile};
 use super::address::{SCOPE_HOST, SCOPE_LINK, connect_v4, connect_v6, multicast_v6};
 use super::{Outcome, Snapshot, errno, is_on, nexthop, route};
 
-/// IFA_PROTO, and IFAPROT_KERNEL_LL.
-const ATTRIBUTE_PROTOCOL: u16 = 11;
-const PROTOCOL_LINK_LOCAL: u8 = 3;
 /// IPV6_MIN_MTU: below it a link has no IPv6.
 const MTU_MIN_V6: u32 = 1280;
 
@@ -216,7 +213,7 @@ fn link_local(state: &Snapshot, link: &Link) -> Option<Address> {
         label: None,
         lifetime: Volatile(None),
         permanent: true,
-        extra: [(ATTRIBUTE_PROTOCOL, vec![PROTOCOL_LINK_LOCAL])].into(),
+        extra: [(Address::ATTRIBUTE_PROTOCOL, vec![Address::PROTOCOL_KERNEL_LINK_LOCAL])].into(),
     })
 }
 

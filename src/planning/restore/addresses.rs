@@ -10,6 +10,25 @@ use crate::model::snapshot::Object;
 use super::Work;
 use super::lost::Lost;
 
+/// Takes away the link-local addresses that the kernel made when links came up, and that somebody had removed before the cut.
+pub(super) fn unmake(work: &mut Work, lost: &Lost) {
+    let made = work
+        .state
+        .addresses
+        .iter()
+        .filter(|a| is_made_by_raising(a, lost))
+        .cloned();
+    let deletes: Vec<Change> = made.map(|a| Change::Delete(Object::Address(a))).collect();
+    work.stage("remove link-local addresses that were not there", deletes);
+}
+
+/// Whether the kernel made this address because a cut's link came up again.
+pub(super) fn is_made_by_raising(address: &Address, lost: &Lost) -> bool {
+    address.is_link_local_of_kernel()
+        && lost.raised.contains(&address.link)
+        && !lost.target.addresses.iter().any(|a| is_same(a, address))
+}
+
 pub(super) fn put_back(work: &mut Work, lost: &Lost) {
     let state = std::mem::take(&mut work.state.addresses);
     let by_link = |a: &Address, b: &Address| (a.link, a.family).cmp(&(b.link, b.family));

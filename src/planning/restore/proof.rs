@@ -254,7 +254,17 @@ impl Judge<'_> {
 
     /// Ours if it carries our mark, or if the kernel made it while links came up.
     fn extra(&self, object: &Object) -> Whose {
-        let made = matches!(object, Object::Route(x) if self.made_by_raising(x));
+        let made = match object {
+            Object::Route(x) => self.made_by_raising(x),
+            Object::Address(x) => super::addresses::is_made_by_raising(x, self.lost),
+            Object::Link(_)
+            | Object::Nexthop(_)
+            | Object::Rule(_)
+            | Object::Neighbour(_)
+            | Object::Qdisc(_)
+            | Object::Filter(_)
+            | Object::Sysctl(_) => false,
+        };
         if is_ours(object) || made {
             Whose::Ours
         } else {
