@@ -16,7 +16,7 @@ const HOST: &str = "\
     link set dev u1 up";
 
 /// What the host has, and the policies that are drilled on it.
-const HOSTS: [(&str, &str, &[&str]); 5] = [
+const HOSTS: [(&str, &str, &[&str]); 6] = [
     (
         "a subnet of each family",
         "addr add 10.0.0.2/24 dev u0
@@ -58,6 +58,18 @@ const HOSTS: [(&str, &str, &[&str]); 5] = [
         "addr add 10.1.1.1/32 dev u0
          route add default dev u0",
         &["isolate-host", "sever-uplink", "stop-exfiltration"],
+    ),
+    (
+        "two links in one subnet",
+        "link add name b0 type bridge
+         link set dev u0 master b0
+         link set dev b0 up
+         addr add 10.0.0.2/24 dev b0
+         link add link b0 name mv0 type macvlan mode bridge
+         link set dev mv0 up
+         addr add 10.0.0.3/24 dev mv0
+         route add default via 10.0.0.1",
+        &["isolate-host", "sever-uplink", "pull-the-plug"],
     ),
 ];
 
@@ -122,5 +134,12 @@ fn a_boundary_between_zones_is_drilled_and_its_promise_tested() {
 fn a_host_whose_default_route_has_no_gateway_is_drilled() {
     world::inside("a_host_whose_default_route_has_no_gateway_is_drilled", |world| {
         drills(world, HOSTS[4]);
+    });
+}
+
+#[test]
+fn a_host_with_two_links_in_one_subnet_is_drilled() {
+    world::inside("a_host_with_two_links_in_one_subnet_is_drilled", |world| {
+        drills(world, HOSTS[5]);
     });
 }

@@ -45,9 +45,11 @@ pub(super) struct Side {
 pub(super) fn sides(copy: &Copy, cut: &Cut) -> BTreeMap<u32, Side> {
     let host = &copy.state;
     let mut sides: BTreeMap<u32, Side> = copy.far.iter().map(|f| (f.link, Side::default())).collect();
+    // Two links may share a subnet: an address behind each of them would answer for the other.
+    let mut neighbours = Vec::new();
     for address in &host.addresses {
         if let Some(side) = sides.get_mut(&address.link) {
-            settle_neighbour(side, host, address);
+            neighbours.extend(settle_neighbour(side, host, address, &neighbours));
         }
     }
     for route in &host.routes {
@@ -157,25 +159,22 @@ fn wildcards() -> [IpAddr; 1] {
     [IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)]
 }
 
-fn settle_neighbour(side: &mut Side, host: &Snapshot, address: &Address) {
+/// The neighbour that the side has got by this address of the host, if it had none of the family.
+fn settle_neighbour(side: &mut Side, host: &Snapshot, address: &Address, taken: &[IpAddr]) -> Option<IpAddr> {
     let own = address.own();
     if is_link_local(&own) {
-        return;
+        return None;
     }
     side.own.push(own);
     let family = Family::of(own);
     if side.neighbours.iter().any(|n| Family::of(*n) == family) {
-        return;
+        return None;
     }
-    let Ok(net) = IpNet::new(own, address.prefix_length) else {
-        return;
-    };
-    if let Some(free) = free_in(host, net.trunc(), &[]) {
-        side.neighbours.push(free);
-        if let Ok(on_link) = IpNet::new(free, address.prefix_length) {
-            side.house(on_link);
-        }
-    }
+    let net = IpNet::new(own, address.prefix_length).ok()?;
+    let free = free_in(host, net.trunc(), taken)?;
+    side.neighbours.push(free);
+    side.house(IpNet::new(free, address.prefix_length).ok()?);
+    Some(free)
 }
 
 /// The first address of a prefix that nobody on this host or among its gateways has.

@@ -67,14 +67,15 @@ impl<'a> Rehearsal<'a> {
         let echoes = far::settle(self.copy, &sides, &plan.cut)?;
         let probes = scene::probes(self.copy, &sides, &plan.cut, &plan.coverage);
         let mut flows = scene::establish(self.copy, &probes)?;
-        let before = scene::ask_all(self.copy, &probes, &mut flows)?;
+        let before = scene::ask_all(self.copy, &probes, &mut flows, scene::PATIENCE)?;
+        flows.retain(|place, _| before[*place]);
         let watchers = self.watch(&probes, &before)?;
         let view = self.plan()?;
         let (emergency, laid) = timed(|| self.declare(&view))?;
-        let during = scene::ask_all(self.copy, &probes, &mut flows)?;
+        let during = scene::ask_all(self.copy, &probes, &mut flows, scene::PATIENCE)?;
         let drift = self.tamper(&plan.cut)?;
         let (receipt, cleared) = timed(|| self.revert(&emergency))?;
-        let after = scene::ask_all(self.copy, &probes, &mut flows)?;
+        let after = scene::ask_all(self.copy, &probes, &mut flows, scene::RESUMPTION)?;
         let pauses = if adds_qdiscs(&view) {
             vec![laid, cleared]
         } else {

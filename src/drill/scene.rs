@@ -17,7 +17,10 @@ use crate::model::plan::{Coverage, Fate, Traffic};
 use crate::model::policy::{Direction, Transport};
 
 /// How long a probe waits for its answer. Veth pairs answer within microseconds; a loaded machine within this.
-const PATIENCE: Duration = Duration::from_millis(700);
+pub(super) const PATIENCE: Duration = Duration::from_millis(700);
+/// How long a connection may take to go on after a silence: TCP sends again at doubling intervals (RFC 6298), so the next
+/// time comes within twice the silence.
+pub(super) const RESUMPTION: Duration = Duration::from_secs(6);
 
 /// How a probe asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,11 +126,10 @@ fn forwarded(copy: &Copy, sides: &BTreeMap<u32, Side>, cut: &Cut, coverage: &Cov
     for (from, from_side) in sides {
         for (to, to_side) in sides.iter().filter(|(to, _)| *to != from) {
             for source in &from_side.neighbours {
-                // Two links in one subnet have the same neighbour on their far sides: it would speak to itself.
                 let target = to_side
                     .neighbours
                     .iter()
-                    .find(|n| Family::of(**n) == Family::of(*source) && *n != source);
+                    .find(|n| Family::of(**n) == Family::of(*source));
                 let Some(target) = target else { continue };
                 let name = |link: &u32| copy.state.link(*link).map(|l| l.name.to_string()).unwrap_or_default();
                 probes.extend(KINDS.into_iter().map(|kind| Probe {
@@ -257,8 +259,13 @@ pub(super) fn establish(copy: &Copy, probes: &[Probe]) -> Result<Flows, DrillErr
     Ok(flows)
 }
 
-/// Asks every probe, all at once, and says which passed.
-pub(super) fn ask_all(copy: &Copy, probes: &[Probe], flows: &mut Flows) -> Result<Vec<bool>, DrillError> {
+/// Asks every probe, all at once, and says which passed; established connections within the time given.
+pub(super) fn ask_all(
+    copy: &Copy,
+    probes: &[Probe],
+    flows: &mut Flows,
+    established: Duration,
+) -> Result<Vec<bool>, DrillError> {
     let mut flow_of: BTreeMap<usize, &mut Flow> = flows.iter_mut().map(|(place, flow)| (*place, flow)).collect();
     let answers = std::thread::scope(|scope| {
         let asked: Vec<_> = probes
@@ -266,7 +273,7 @@ pub(super) fn ask_all(copy: &Copy, probes: &[Probe], flows: &mut Flows) -> Resul
             .enumerate()
             .map(|(place, probe)| {
                 let flow = flow_of.remove(&place);
-                scope.spawn(move || ask(copy, probe, flow))
+                scope.spawn(move || ask(copy, probe, flow, established))
             })
             .collect();
         asked
@@ -277,10 +284,10 @@ pub(super) fn ask_all(copy: &Copy, probes: &[Probe], flows: &mut Flows) -> Resul
     answers.into_iter().map(|answer| answer.map(Answer::passed)).collect()
 }
 
-fn ask(copy: &Copy, probe: &Probe, flow: Option<&mut Flow>) -> Result<Answer, DrillError> {
+fn ask(copy: &Copy, probe: &Probe, flow: Option<&mut Flow>, established: Duration) -> Result<Answer, DrillError> {
     if probe.kind == Kind::Established {
         return match flow {
-            Some(flow) => Ok(flow.exchange(PATIENCE)?),
+            Some(flow) => Ok(flow.exchange(established)?),
             None => Ok(Answer::Silent),
         };
     }
