@@ -33,12 +33,14 @@ pub fn steps(now: &Snapshot, desired: &Desired) -> Vec<Step> {
     let mut steps = Steps::default();
     steps.add(Phase::Lay, "gate: lay out", gate.lay);
     if gate.close.is_empty() {
+        steps.add(Phase::Lay, "seal: lay the head", rules.cover);
         steps.add(Phase::Lay, "seal: lay out", rules.lay);
         steps.add(Phase::Lay, "routes: lay out", routes.lay);
         steps.add(Phase::Flip, "seal: flip", rules.close);
     } else {
         steps.add(Phase::Lay, "routes: lay out", routes.lay);
         steps.add(Phase::Flip, "gate: flip", gate.close);
+        steps.add(Phase::Settle, "seal: lay the head of the second copy", rules.cover);
         steps.add(Phase::Settle, "seal: lay out the second copy", rules.lay);
         steps.add(Phase::Settle, "seal: flip the second copy", rules.close);
     }
@@ -57,6 +59,8 @@ pub fn steps(now: &Snapshot, desired: &Desired) -> Vec<Step> {
 /// The changes of one method.
 #[derive(Clone, Debug, Default)]
 struct Shift {
+    /// What keeps the rest of the lay without effect, in a send of its own: the kernel goes on after a refusal.
+    cover: Vec<Change>,
     /// Without effect yet.
     lay: Vec<Change>,
     /// What cuts, in one send.

@@ -20,6 +20,7 @@ pub(super) fn shift(now: &Snapshot, desired: &Desired) -> Shift {
     shift.close.extend(groups.effective);
     let parts = Family::BOTH.map(|family| Part::new(now, desired, family));
     for part in &parts {
+        shift.cover.extend(part.cover());
         shift.lay.extend(part.lay());
         shift.close.extend(part.flip());
     }
@@ -131,14 +132,16 @@ impl Part {
         self.head != Head::None
     }
 
-    /// The landing first, then the head, then the rest in order; in place only what lets pass.
+    /// The landing first, then the head.
+    fn cover(&self) -> Vec<Change> {
+        let landings = self.missing.iter().filter(|r| self.is_landing(r)).cloned();
+        let head = (self.head == Head::Needed).then(|| self.head_rule()).flatten();
+        landings.chain(head).map(Object::Rule).map(add).collect()
+    }
+
+    /// What the head covers, in order; in place only what lets pass.
     fn lay(&self) -> Vec<Change> {
         let mut changes = Vec::new();
-        let landings = self.missing.iter().filter(|r| self.is_landing(r));
-        changes.extend(landings.cloned().map(Object::Rule).map(add));
-        if self.head == Head::Needed {
-            changes.extend(self.head_rule().map(Object::Rule).map(add));
-        }
         let rest = self.missing.iter().filter(|r| !self.is_landing(r));
         let now = rest.filter(|r| self.is_skipped() || lets_pass(r));
         changes.extend(now.cloned().map(Object::Rule).map(add));
