@@ -161,28 +161,73 @@ pub struct Moment {
 /// An end, kept with both clocks.
 ///
 /// Within the boot in which it was set only CLOCK_BOOTTIME counts. After a reboot the wall clock says how much time has
-/// passed, at least this boot's uptime; a wall clock that went backwards says nothing, and then the time is over: a
-/// clock may shorten a cut, never lengthen it.
+/// passed, but not less than CLOCK_BOOTTIME had counted when it was last written down, and this boot's uptime; a wall
+/// clock that went backwards says nothing, and then the time is over. So a clock may shorten a cut; one that was set back
+/// lengthens it by no more than the host was off and the while since the last writing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadline {
     /// When it was set.
     pub set_at: Moment,
     /// How long after that, in milliseconds.
     pub after_ms: u64,
+    /// What had passed when this was last written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed: Option<Passed>,
+}
+
+/// How much of a deadline's time had passed at a later moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// The moment.
+    pub at: Moment,
+    /// Milliseconds since the deadline was set.
+    pub ms: u64,
 }
 
 impl Deadline {
+    /// An end so long after a moment, in milliseconds.
+    #[must_use]
+    pub fn after(set_at: Moment, after_ms: u64) -> Self {
+        Self {
+            set_at,
+            after_ms,
+            passed: None,
+        }
+    }
+
     /// Milliseconds left; zero when it is over.
     #[must_use]
     pub fn remaining_ms(&self, now: &Moment) -> u64 {
-        if now.boot_id == self.set_at.boot_id {
-            let passed = now.boottime_ms.saturating_sub(self.set_at.boottime_ms);
-            return self.after_ms.saturating_sub(passed);
+        let passed = self.passed_ms(now);
+        passed.map_or(0, |passed| self.after_ms.saturating_sub(passed))
+    }
+
+    /// Notes how much has passed by now, for a clock that will be wrong after the next reboot.
+    pub fn note(&mut self, now: &Moment) {
+        if let Some(ms) = self.passed_ms(now) {
+            self.passed = Some(Passed { at: now.clone(), ms });
         }
-        match u64::try_from(now.wall_ms.saturating_sub(self.set_at.wall_ms)) {
-            Ok(passed) => self.after_ms.saturating_sub(passed.max(now.boottime_ms)),
-            Err(_) => 0,
+    }
+
+    /// None: nobody knows.
+    fn passed_ms(&self, now: &Moment) -> Option<u64> {
+        let since_set = now.since(&self.set_at)?;
+        match &self.passed {
+            _ if now.boot_id == self.set_at.boot_id => Some(since_set),
+            None => Some(since_set),
+            Some(passed) => Some(since_set.max(passed.ms.saturating_add(now.since(&passed.at)?))),
         }
+    }
+}
+
+impl Moment {
+    /// Milliseconds since an earlier moment; none if it was in another boot, and later by the wall clock.
+    fn since(&self, then: &Self) -> Option<u64> {
+        if self.boot_id == then.boot_id {
+            return Some(self.boottime_ms.saturating_sub(then.boottime_ms));
+        }
+        let passed = u64::try_from(self.wall_ms.saturating_sub(then.wall_ms)).ok()?;
+        Some(passed.max(self.boottime_ms))
     }
 }
 
@@ -229,6 +274,12 @@ pub struct Emergency {
 }
 
 impl Emergency {
+    /// Notes in both its ends how much has passed by now.
+    pub fn note(&mut self, now: &Moment) {
+        self.deadline.note(now);
+        self.confirm_by.iter_mut().for_each(|end| end.note(now));
+    }
+
     /// Takes an event: changes the state and says what is to be done.
     ///
     /// # Errors

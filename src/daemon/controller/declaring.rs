@@ -225,10 +225,7 @@ impl Controller {
         plan_digest: Digest,
     ) -> Emergency {
         let now = self.clock.now();
-        let after = |after_ms| Deadline {
-            set_at: now.clone(),
-            after_ms,
-        };
+        let after = |after_ms| Deadline::after(now.clone(), after_ms);
         Emergency {
             id: EmergencyId::new(Uuid::now_v7()),
             policy: loaded.policy.name.clone(),

@@ -67,6 +67,9 @@ const OPEN_MAX: usize = 64;
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// A timer counts CLOCK_MONOTONIC, a deadline CLOCK_BOOTTIME: after a suspend this bounds how late a deadline is seen.
 const LATEST_WAKE: Duration = Duration::from_secs(1);
+/// While an emergency lasts, the journal is written at least this often: it says how much of its time has passed, should
+/// the clock be wrong after a power loss.
+const NOTE_EVERY_MS: u64 = 60_000;
 /// The audit log is not sealed so shortly before something is to end: the restore comes first.
 const NO_SEAL_BEFORE_END: Duration = Duration::from_millis(250);
 
@@ -98,6 +101,8 @@ pub struct Controller {
     arming: Arming,
     /// What was not back, or not known to be, after a start with a damaged journal.
     left: Vec<String>,
+    /// CLOCK_BOOTTIME when the journal was last written, in milliseconds.
+    noted_ms: u64,
 }
 
 /// A state in one word or two, for people.
@@ -186,6 +191,7 @@ impl Controller {
             drawer: None,
             arming: Arming::new(arm),
             left: Vec::new(),
+            noted_ms: 0,
         }
     }
 
@@ -264,13 +270,16 @@ impl Controller {
         }
     }
 
-    /// Writes the journal again if the last time failed: it must not say for longer than the disk is broken that a cut is
+    /// Writes the journal again if it is time to, or if the last time failed: it must not say for longer than the disk is broken that a cut is
     /// held which has ended or was refused, because a restart would believe it. And records what waits for room.
     fn catch_up(&mut self) {
-        if self.books.is_behind()
+        let is_told = self.books.is_behind();
+        let is_due = self.now().boottime_ms.saturating_sub(self.noted_ms) >= NOTE_EVERY_MS;
+        if (is_told || (is_due && !self.emergencies.is_empty()))
             && let Err(error) = self.save(Room::Free)
+            && !is_told
         {
-            warn!(error = chain(&error), "the journal still cannot be written, going on");
+            warn!(error = chain(&error), "the journal cannot be written, going on");
         }
         self.books.catch_up(&self.clock.now(), self.watched());
     }
@@ -426,9 +435,12 @@ impl Controller {
 
     /// Makes the journal durable. Those that have ended stay in it while the baseline is held.
     fn save(&mut self, room: Room) -> Result<(), crate::store::StoreError> {
+        let now = self.now();
+        self.noted_ms = now.boottime_ms;
         if self.emergencies.is_empty() {
             return self.books.save(&[], room);
         }
+        self.emergencies.iter_mut().for_each(|e| e.note(&now));
         let all: Vec<Emergency> = self.ended.iter().chain(&self.emergencies).cloned().collect();
         self.books.save(&all, room)
     }

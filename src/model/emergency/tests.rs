@@ -92,14 +92,8 @@ fn emergency(state: State) -> Emergency {
         },
         plan_digest: Digest::zero(),
         state,
-        deadline: Deadline {
-            set_at: moment(1_000),
-            after_ms: 10_000,
-        },
-        confirm_by: Some(Deadline {
-            set_at: moment(1_000),
-            after_ms: 2_000,
-        }),
+        deadline: Deadline::after(moment(1_000), 10_000),
+        confirm_by: Some(Deadline::after(moment(1_000), 2_000)),
     }
 }
 
@@ -175,10 +169,7 @@ fn an_emergency_that_is_not_held_is_never_due() {
 
 #[test]
 fn a_wall_clock_that_went_back_over_a_reboot_ends_the_cut() {
-    let deadline = Deadline {
-        set_at: moment(1_000),
-        after_ms: 10_000,
-    };
+    let deadline = Deadline::after(moment(1_000), 10_000);
     let in_1970 = Moment {
         boot_id: "boot-2".to_owned(),
         boottime_ms: 5,
@@ -190,15 +181,33 @@ fn a_wall_clock_that_went_back_over_a_reboot_ends_the_cut() {
 proptest! {
     #[test]
     fn no_wall_clock_lengthens_a_cut_within_a_boot(passed in 0_u64..20_000, wall in any::<i64>()) {
-        let deadline = Deadline { set_at: moment(1_000), after_ms: 10_000 };
+        let deadline = Deadline::after(moment(1_000), 10_000);
         let now = Moment { wall_ms: wall, ..moment(1_000 + passed) };
         prop_assert_eq!(deadline.remaining_ms(&now), 10_000_u64.saturating_sub(passed));
     }
 
     #[test]
     fn no_clock_lengthens_a_cut_over_a_reboot(uptime in 0_u64..20_000, wall in any::<i64>()) {
-        let deadline = Deadline { set_at: moment(1_000), after_ms: 10_000 };
+        let deadline = Deadline::after(moment(1_000), 10_000);
         let now = Moment { boot_id: "boot-2".to_owned(), boottime_ms: uptime, wall_ms: wall };
         prop_assert!(deadline.remaining_ms(&now) <= 10_000_u64.saturating_sub(uptime));
+    }
+
+    #[test]
+    fn no_clock_lengthens_a_cut_by_more_than_was_not_written_down(
+        noted in 0_u64..10_000, unnoted in 0_u64..5_000, off in 0_u64..5_000, uptime in 0_u64..5_000, back in 0_i64..30_000,
+    ) {
+        let mut deadline = Deadline::after(moment(1_000), 20_000);
+        deadline.note(&moment(1_000 + noted));
+        let truly = noted + unnoted + off + uptime;
+        let wall_ms = moment(1_000 + truly).wall_ms - back;
+        let now = Moment { boot_id: "boot-2".to_owned(), boottime_ms: uptime, wall_ms };
+        let believed = 20_000 - deadline.remaining_ms(&now);
+        prop_assert!(believed >= noted + uptime);
+        // From then on this boot's clock counts, whatever the wall clock says.
+        deadline.note(&now);
+        let remaining = deadline.remaining_ms(&now);
+        let later = Moment { boottime_ms: uptime + 500, wall_ms: wall_ms - 100, ..now };
+        prop_assert!(deadline.remaining_ms(&later) <= remaining.saturating_sub(500));
     }
 }

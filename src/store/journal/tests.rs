@@ -105,11 +105,8 @@ fn emergency(state: State) -> Emergency {
         cut: cut(),
         plan_digest: Digest::of(b"plan"),
         state,
-        deadline: Deadline {
-            set_at: set_at.clone(),
-            after_ms: 3_600_000,
-        },
-        confirm_by: Some(Deadline { set_at, after_ms: 1500 }),
+        deadline: Deadline::after(set_at.clone(), 3_600_000),
+        confirm_by: Some(Deadline::after(set_at, 1500)),
     }
 }
 

@@ -18,9 +18,6 @@ use crate::model::object::{Family, OUR_PROTOCOL, Route, Rule, RuleAction};
 use crate::model::snapshot::{Object, Snapshot};
 use crate::planning::without_ours;
 
-/// Longer than any life.
-const A_LITTLE_MS: u64 = 24 * 3_600_000;
-
 type Each<'a> = &'a mut dyn FnMut(&mut Life) -> Result<(), String>;
 
 /// Has one event happen. `each` is asked after every turn of a process.
@@ -47,12 +44,7 @@ pub(super) fn happen(life: &mut Life, event: &Event, each: Each<'_>) -> Result<(
         Event::GuardianDies => life.has_guardian = false,
         Event::CutPower { off_ms, up_ms } => life.cut_power(*off_ms, *up_ms),
         Event::SetWall(wall_ms) => {
-            // A known limit: a clock that goes back by less than what has passed is believed over a reboot.
-            let back = u64::try_from(life.clocks.now().wall_ms - *wall_ms).unwrap_or(0);
-            for known in life.known.values_mut().filter(|_| back < A_LITTLE_MS) {
-                known.latest_ms += back;
-                known.confirm_until_ms = known.confirm_until_ms.map(|ms| ms + back);
-            }
+            life.set_back_ms += u64::try_from(life.clocks.now().wall_ms - *wall_ms).unwrap_or(0);
             life.clocks.set_wall(*wall_ms);
             life.wall_was_set = true;
             let boot = life.clocks.boots();

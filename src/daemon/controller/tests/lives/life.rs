@@ -11,7 +11,7 @@ use super::random::Random;
 use super::world::{self, Clocks, Kind};
 use crate::daemon::clock::Clock as _;
 use crate::daemon::controller::books::Watch;
-use crate::daemon::controller::{Arm, COMPARE_EVERY, Controller, NO_SEAL_BEFORE_END};
+use crate::daemon::controller::{Arm, COMPARE_EVERY, Controller, NO_SEAL_BEFORE_END, NOTE_EVERY_MS};
 use crate::daemon::policies::Policies;
 use crate::kernel::sim::ModelKernel;
 use crate::model::effect;
@@ -84,6 +84,10 @@ pub(super) struct Life {
     compared_ms: u64,
     off_ms: u64,
     pub(super) wall_was_set: bool,
+    /// By how much the wall clock was set back, all in all.
+    pub(super) set_back_ms: u64,
+    /// When a process could last write its journal, in true time.
+    noted_ms: u64,
     pub(super) kernel_failed: bool,
     pub(super) disk_failed: bool,
     /// A process died before it could write down that a cut had ended: the next one believes the journal.
@@ -131,6 +135,8 @@ impl Life {
             compared_ms: 0,
             off_ms: 0,
             wall_was_set: false,
+            set_back_ms: 0,
+            noted_ms: 0,
             kernel_failed: false,
             disk_failed: false,
             is_stale: false,
@@ -340,6 +346,9 @@ impl Life {
             }
         });
         self.just_compared = compares;
+        if self.process.is_some() && !self.fate.is_disk_failing() {
+            self.noted_ms = self.true_ms();
+        }
         self.has_guardian |= !self.emergencies().is_empty();
     }
 
@@ -388,7 +397,11 @@ impl Life {
         self.kernel = ModelKernel::new(self.configured.clone());
         self.shadow = self.configured.clone();
         let wall_was_set = self.wall_was_set;
+        // A clock that was set back is believed for no longer than nobody wrote down what it was.
+        let believed = (self.true_ms() - self.noted_ms + NOTE_EVERY_MS).min(self.set_back_ms);
         for known in self.known.values_mut() {
+            known.latest_ms += believed;
+            known.confirm_until_ms = known.confirm_until_ms.map(|ms| ms + believed);
             known.may_end |= wall_was_set || known.kind.opens_after_reboot;
         }
     }
