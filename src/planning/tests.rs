@@ -4,6 +4,7 @@ mod armed;
 mod coverage;
 mod golden;
 pub(super) mod hosts;
+mod later;
 mod laws;
 pub(crate) mod packets;
 mod refusals;

@@ -1,0 +1,108 @@
+//! What comes after a cut began: links that appear, cuts that end beside others, a host that came up otherwise.
+
+use std::collections::BTreeMap;
+
+use super::hosts::{SSH, UPLINK, WHOLE, cut, enforce, foreign, gateway, policy};
+use crate::model::change::Change;
+use crate::model::fixture::{link, must, sysctl};
+use crate::model::object::{Family, Rule, RuleAction};
+use crate::model::snapshot::Object;
+use crate::planning::{check, desired, plan, receipt, restore, steps, with_new_links};
+
+#[test]
+fn a_gate_of_the_whole_host_covers_a_new_link_that_somebody_filters_already() {
+    let baseline = gateway();
+    let cuts = [cut(&policy("gate", WHOLE, "use = [\"gate\"]", SSH), &baseline)];
+    let mut now = baseline.clone();
+    enforce(&mut now, &baseline, &cuts).unwrap();
+    now.links.push(link(9, "ab9"));
+    let (qdisc, filter) = foreign(9, 10);
+    now.qdiscs.push(qdisc.clone());
+    now.filters.push(filter.clone());
+    now.sort();
+    let known = with_new_links(&baseline, &now).into_owned();
+    assert!(!enforce(&mut now, &known, &cuts).unwrap().is_empty());
+    assert!(now.qdiscs.contains(&qdisc) && now.filters.contains(&filter));
+    let of_link = |o: &&Object| matches!(o, Object::Filter(f) if f.attach == filter.attach);
+    let ours = desired(&known, &cuts).unwrap().present;
+    assert!(ours.iter().any(|o| of_link(&o)), "the new link is gated beside it");
+    assert_eq!(steps(&now, &desired(&known, &cuts).unwrap()), []);
+}
+
+#[test]
+fn the_receipt_of_a_cut_names_what_stands_of_it_while_another_remains() {
+    let baseline = gateway();
+    let gate = cut(&policy("gate", WHOLE, "use = [\"gate\"]", SSH), &baseline);
+    let seal = cut(&policy("seal", WHOLE, "use = [\"seal\"]", SSH), &baseline);
+    let (ended, remaining) = ([gate.clone()], [seal.clone()]);
+    let mut now = baseline.clone();
+    enforce(&mut now, &baseline, &[gate, seal]).unwrap();
+    let begun = now.clone();
+    let proof = receipt(&baseline, &begun, &now, &ended, &remaining);
+    assert!(!proof.is_clean(), "nothing was undone");
+    enforce(&mut now, &baseline, &remaining).unwrap();
+    let proof = receipt(&baseline, &begun, &now, &ended, &remaining);
+    assert!(proof.is_clean(), "{:#?}", proof.residues);
+}
+
+#[test]
+fn a_held_cut_is_laid_on_a_host_whose_lifeline_has_no_route_though_no_plan_would() {
+    let lifeline = SSH.replace("10.9.0.2", "10.2.0.9").replace("fd09::2", "fd02::9");
+    let unplug = policy("unplug", UPLINK, "use = [\"link\"]", &lifeline);
+    let host = gateway();
+    let held = plan(&unplug, &host, &host, &[], &BTreeMap::new()).unwrap().cut;
+    let mut elsewhere = host.clone();
+    elsewhere.routes.retain(|r| r.link != Some(4));
+    elsewhere.addresses.retain(|a| a.link != 4);
+    let again = plan(&unplug, &elsewhere, &elsewhere, &[], &BTreeMap::new());
+    assert!(again.is_err(), "the lifeline goes over the link that is cut");
+    assert!(desired(&elsewhere, &[held]).unwrap().down.contains(&2));
+}
+
+#[test]
+fn a_rule_of_one_user_decides_nothing_about_the_routes_that_come_back() {
+    let mut baseline = gateway();
+    for family in Family::BOTH {
+        let rule = Rule {
+            protocol: 4,
+            uid_range: Some((1_000, 1_999)),
+            ..Rule::ours(family, 100, RuleAction::Prohibit)
+        };
+        must(&mut baseline, &Change::Add(Object::Rule(rule)));
+    }
+    let cuts = [cut(&policy("unplug", UPLINK, "use = [\"link\"]", ""), &baseline)];
+    let mut now = baseline.clone();
+    enforce(&mut now, &baseline, &cuts).unwrap();
+    let begun = now.clone();
+    for step in restore(&now, &baseline, &cuts, &[]).unwrap().steps {
+        step.changes.iter().for_each(|change| must(&mut now, change));
+    }
+    crate::model::effect::settle(&mut now);
+    let proof = receipt(&baseline, &begun, &now, &cuts, &[]);
+    assert!(proof.is_clean() && proof.conflicts.is_empty(), "{proof:#?}");
+}
+
+#[test]
+fn a_lifeline_of_icmp_is_followed_while_a_seal_stands() {
+    let echo = SSH.replace("\"tcp\"\nports = [22]", "\"icmp\"");
+    let mut baseline = gateway();
+    baseline.sysctls.push(sysctl("net.ipv4.conf.ab0.rp_filter", "1"));
+    baseline.sort();
+    let held = [cut(&policy("seal", WHOLE, "use = [\"seal\"]", &echo), &baseline)];
+    let mut now = baseline.clone();
+    enforce(&mut now, &baseline, &held).unwrap();
+    // Whatever drops it is seen, though nothing but its own packets finds a way any more.
+    let pass = now
+        .rules
+        .iter()
+        .filter(|r| r.ip_protocol == Some(1) || r.ip_protocol == Some(58));
+    let dropped: Vec<Change> = pass.map(|r| Change::Delete(Object::Rule(r.clone()))).collect();
+    assert!(!dropped.is_empty());
+    let step = crate::model::plan::Step {
+        phase: crate::model::plan::Phase::Flip,
+        summary: "what nobody should do".to_owned(),
+        changes: dropped,
+    };
+    assert!(check(&[step], &now, &held).is_err());
+    assert!(check(&[], &now, &held).is_ok());
+}
