@@ -1,0 +1,149 @@
+//! What others did meanwhile: it is kept, and named where it is in the way.
+
+use super::*;
+
+#[test]
+fn what_the_kernel_gives_our_link_is_nobody_elses_while_another_cut_remains() {
+    let baseline = everything();
+    let mut now = baseline.clone();
+    now.links.push(ours::ifb());
+    now.sysctls.push(sysctl("net.ipv4.conf.portcullis0.rp_filter", "0"));
+    now.sysctls.push(sysctl("net.ipv6.conf.portcullis0.accept_dad", "-1"));
+    now.sort();
+    let gate = Cut {
+        methods: BTreeSet::from([Method::Gate]),
+        ..cut(&[2], Vec::new())
+    };
+    let (ended, remaining) = (std::slice::from_ref(&gate), std::slice::from_ref(&gate));
+    let proof = receipt(&baseline, &now, &now, ended, remaining);
+    assert_eq!((&proof.foreign[..], &proof.residues[..]), (&[][..], &[][..]));
+    now.sysctls.push(sysctl("net.ipv4.conf.portcullis1.rp_filter", "0"));
+    now.sort();
+    let proof = receipt(&baseline, &now, &now, ended, remaining);
+    assert_eq!(proof.foreign.len(), 1, "{proof:#?}");
+}
+
+#[test]
+fn a_route_that_the_kernel_makes_of_an_address_is_not_named_beside_it() {
+    let baseline = everything();
+    let mut now = baseline.clone();
+    must(&mut now, &Change::Add(Object::Address(address(3, "fd99::1/64"))));
+    settle(&mut now);
+    assert!(now.routes.len() > baseline.routes.len(), "the address has routes");
+    let nothing = cut(&[], Vec::new());
+    let proof = receipt(&baseline, &now, &now, std::slice::from_ref(&nothing), &[]);
+    assert!(
+        matches!(proof.foreign[..], [Difference::Extra(Object::Address(_))]),
+        "{proof:#?}"
+    );
+    // The other way round the address was removed, and a route of an address that is there is somebody's doing.
+    let proof = receipt(&now, &baseline, &baseline, std::slice::from_ref(&nothing), &[]);
+    assert!(
+        matches!(proof.foreign[..], [Difference::Missing(Object::Address(_))]),
+        "{proof:#?}"
+    );
+    let mut robbed = baseline.clone();
+    robbed
+        .routes
+        .retain(|r| r.protocol != Route::PROTOCOL_KERNEL || r.destination.to_string() != "fd01::/64");
+    let proof = receipt(&baseline, &robbed, &robbed, &[nothing], &[]);
+    assert!(
+        matches!(proof.foreign[..], [Difference::Missing(Object::Route(_))]),
+        "{proof:#?}"
+    );
+}
+
+#[test]
+fn an_address_that_somebody_removed_meanwhile_stays_removed_and_what_needs_it_is_named() {
+    let mut baseline = host(2);
+    must(&mut baseline, &Change::Add(Object::Address(address(2, "10.0.0.1/24"))));
+    must(&mut baseline, &Change::Add(Object::Address(address(2, "10.0.5.1/24"))));
+    let default = via("0.0.0.0/0", "10.0.0.254", 2);
+    must(&mut baseline, &Change::Add(Object::Route(default.clone())));
+    let cut = cut(&[2], Vec::new());
+    let mut now = baseline.clone();
+    carry_out(&mut now, &cut);
+    must(&mut now, &Change::Delete(Object::Address(address(2, "10.0.0.1/24"))));
+    let before = now.clone();
+    let plan = restore(&now, &baseline, std::slice::from_ref(&cut), &[]).unwrap();
+    let named: Vec<_> = plan.conflicts.iter().map(|c| (&c.object, &c.why)).collect();
+    assert_eq!(
+        named,
+        [(&Object::Route(default), &Clash::NeedsWhatIsGone { errno: 101 })]
+    );
+    run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+    assert!(!now.addresses.iter().any(|a| a.own() == address(2, "10.0.0.1/24").own()));
+    let proof = receipt(&baseline, &before, &now, &[cut], &[]);
+    assert!(
+        proof.is_clean() && proof.conflicts.len() == 1 && !proof.foreign.is_empty(),
+        "{proof:#?}"
+    );
+}
+
+#[test]
+fn what_somebody_put_in_the_place_of_a_lost_object_is_kept_and_named() {
+    let baseline = everything();
+    let cut = cut(&[2], Vec::new());
+    let mut now = baseline.clone();
+    carry_out(&mut now, &cut);
+    let mut theirs = neighbour(2, "10.0.0.9");
+    theirs.mac = vec![2, 0, 0, 0, 9, 9];
+    must(&mut now, &Change::Add(Object::Neighbour(theirs.clone())));
+    run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+    assert!(now.neighbours.contains(&theirs));
+    let proof = receipt(&baseline, &now, &now, &[cut], &[]);
+    let now_theirs = Clash::ChangedByOthers {
+        now: Object::Neighbour(theirs),
+    };
+    assert!(
+        proof.is_clean() && proof.conflicts.iter().any(|c| c.why == now_theirs),
+        "{proof:#?}"
+    );
+}
+
+#[test]
+fn a_link_that_is_gone_is_named_and_the_rest_comes_back() {
+    let baseline = everything();
+    let cut = cut(&[2, 3], Vec::new());
+    let mut now = baseline.clone();
+    carry_out(&mut now, &cut);
+    must(&mut now, &Change::Delete(Object::Link(link(3, "ab1"))));
+    let before = now.clone();
+    run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+    assert!(now.routes.contains(&via("0.0.0.0/0", "10.0.0.254", 2)));
+    let proof = receipt(&baseline, &before, &now, &[cut], &[]);
+    assert!(proof.is_clean(), "{proof:#?}");
+    assert!(proof.conflicts.iter().any(|c| c.why == Clash::LinkGone { index: 3 }));
+}
+
+#[test]
+fn a_daemons_route_that_came_back_with_another_nexthop_is_left_alone() {
+    const ZEBRA: u8 = 11;
+    let mut baseline = host(2);
+    must(&mut baseline, &Change::Add(Object::Address(address(2, "10.0.0.1/24"))));
+    let of_daemon = |id: u32| {
+        let mut object = nexthop(id, "10.0.0.254", 2);
+        object.protocol = ZEBRA;
+        let route = Route {
+            protocol: ZEBRA,
+            ..through("10.70.0.0/16", id)
+        };
+        [Object::Nexthop(object), Object::Route(route)]
+    };
+    for object in of_daemon(4) {
+        must(&mut baseline, &Change::Add(object));
+    }
+    let cut = cut(&[2], Vec::new());
+    let mut now = baseline.clone();
+    carry_out(&mut now, &cut);
+    up(&mut now, 2);
+    for object in of_daemon(10) {
+        must(&mut now, &Change::Add(object));
+    }
+    settle(&mut now);
+    let before = now.clone();
+    run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+    assert_eq!(diff(&before, &now), []);
+    let proof = receipt(&baseline, &before, &now, &[cut], &[]);
+    assert!(proof.is_clean() && proof.not_recreated.len() == 4, "{proof:#?}");
+}
