@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use portcullis::drill::namespace::Namespace;
 use portcullis::kernel::netlink::Netlink;
 use portcullis::model::change::{Change, Outcome};
 use portcullis::model::object::{Attach, Filter, FilterEntries, Qdisc, U32Match, Verdict};
 use portcullis::model::snapshot::Object;
 
 use crate::round_trip::assert_same;
-use crate::scratch::{in_namespace, run, script};
+use crate::world::{inside, run, script, sysctl};
 use crate::{addresses_have_settled, apply, our_ifb, snapshot, wait_for};
 
 const SINK: u32 = 4242;
@@ -79,10 +80,13 @@ fn delete(filters: &[Filter]) -> Vec<Change> {
 }
 
 /// A host beyond the link that echoes datagrams on both ports, until the test process ends.
-fn peer() {
+fn peer(here: &Namespace) {
+    for every in ["default", "all"] {
+        sysctl(here, &format!("net.ipv6.conf.{every}.accept_dad"), "0");
+    }
     script(
+        here,
         "ip netns add peer
-         sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0
          ip link add ua0 type veth peer name ub0
          ip link set ub0 netns peer
          ip link set ua0 up
@@ -145,8 +149,9 @@ fn reach() -> [bool; 4] {
 
 #[test]
 fn a_gate_drops_everything_but_lifelines_and_is_undone() {
-    in_namespace("gate::a_gate_drops_everything_but_lifelines_and_is_undone", || {
-        peer();
+    inside("gate::a_gate_drops_everything_but_lifelines_and_is_undone", |world| {
+        let here = world.own();
+        peer(&here);
         let mut kernel = Netlink::open().expect("sockets");
         assert_eq!(reach(), [true; 4]);
         wait_for(&mut kernel, "addresses have settled", addresses_have_settled);
@@ -182,7 +187,7 @@ fn a_gate_drops_everything_but_lifelines_and_is_undone() {
             reach(),
             [true, true, false, false],
             "{}",
-            run("tc -s filter show block 22")
+            run(&here, "tc", &["-s", "filter", "show", "block", "22"])
         );
 
         let now = snapshot(&mut kernel);
@@ -207,8 +212,11 @@ fn a_gate_drops_everything_but_lifelines_and_is_undone() {
 
 #[test]
 fn rows_keep_their_order_and_filters_of_others_are_foreign() {
-    in_namespace("gate::rows_keep_their_order_and_filters_of_others_are_foreign", || {
-        script(
+    inside(
+        "gate::rows_keep_their_order_and_filters_of_others_are_foreign",
+        |world| {
+            script(
+            &world.own(),
             "ip link add ua0 type veth peer name ub0
              ip link add ifb7 type ifb
              tc qdisc add dev ua0 clsact
@@ -216,56 +224,58 @@ fn rows_keep_their_order_and_filters_of_others_are_foreign() {
              tc filter add dev ua0 ingress pref 5 protocol ip u32 match ip src 10.0.0.2 flowid 1:1
              tc filter add dev ua0 ingress pref 6 protocol all u32 match u32 0 0 action mirred egress redirect dev ifb7",
         );
-        let mut kernel = Netlink::open().expect("sockets");
-        let before = snapshot(&mut kernel);
-        let link = before
-            .links
-            .iter()
-            .find(|l| l.name.as_bytes() == b"ua0")
-            .expect("made")
-            .index;
-        let rows = (0..300)
-            .map(|n| (vec![at(12, u32::MAX, n), at(16, 0xff, 300 - n)], Verdict::Pass))
-            .collect();
-        let ours = filter(Attach::Ingress(link), 7, V4, rows);
-        let side = filter(Attach::Egress(link), 7, V6, vec![(vec![at(8, !0, 1)], Verdict::Pass)]);
-        assert_eq!(
-            apply(&mut kernel, &add(&[ours.clone(), side.clone()])),
-            [Outcome::Applied; 2]
-        );
-        let now = snapshot(&mut kernel).filters;
-        let foreign: Vec<_> = now
-            .iter()
-            .map(|f| (f.preference, matches!(f.entries, FilterEntries::Foreign(_))))
-            .collect();
-        assert_eq!(foreign, [(5, true), (6, true), (7, false), (7, false)]);
-        assert!(
-            matches!(&now[0].entries, FilterEntries::Foreign(handles) if handles.len() == 2),
-            "{:?}",
-            now[0]
-        );
-        assert_eq!(now[2..], [ours.clone(), side.clone()]);
+            let mut kernel = Netlink::open().expect("sockets");
+            let before = snapshot(&mut kernel);
+            let link = before
+                .links
+                .iter()
+                .find(|l| l.name.as_bytes() == b"ua0")
+                .expect("made")
+                .index;
+            let rows = (0..300)
+                .map(|n| (vec![at(12, u32::MAX, n), at(16, 0xff, 300 - n)], Verdict::Pass))
+                .collect();
+            let ours = filter(Attach::Ingress(link), 7, V4, rows);
+            let side = filter(Attach::Egress(link), 7, V6, vec![(vec![at(8, !0, 1)], Verdict::Pass)]);
+            assert_eq!(
+                apply(&mut kernel, &add(&[ours.clone(), side.clone()])),
+                [Outcome::Applied; 2]
+            );
+            let now = snapshot(&mut kernel).filters;
+            let foreign: Vec<_> = now
+                .iter()
+                .map(|f| (f.preference, matches!(f.entries, FilterEntries::Foreign(_))))
+                .collect();
+            assert_eq!(foreign, [(5, true), (6, true), (7, false), (7, false)]);
+            assert!(
+                matches!(&now[0].entries, FilterEntries::Foreign(handles) if handles.len() == 2),
+                "{:?}",
+                now[0]
+            );
+            assert_eq!(now[2..], [ours.clone(), side.clone()]);
 
-        let not_theirs = Filter {
-            preference: 5,
-            kind: "bpf".to_owned(),
-            ..ours.clone()
-        };
-        let refused = portcullis::kernel::Kernel::apply(&mut kernel, &delete(&[not_theirs])).expect("the transport");
-        assert!(refused[0].is_err(), "another kind at this preference is not hit");
-        apply(&mut kernel, &delete(&[ours, side]));
-        assert_eq!(snapshot(&mut kernel), before);
+            let not_theirs = Filter {
+                preference: 5,
+                kind: "bpf".to_owned(),
+                ..ours.clone()
+            };
+            let refused =
+                portcullis::kernel::Kernel::apply(&mut kernel, &delete(&[not_theirs])).expect("the transport");
+            assert!(refused[0].is_err(), "another kind at this preference is not hit");
+            apply(&mut kernel, &delete(&[ours, side]));
+            assert_eq!(snapshot(&mut kernel), before);
 
-        // u32 gives the rows of both sides to a list of one where their preferences are equal.
-        let beside = filter(
-            Attach::Egress(link),
-            5,
-            ALL,
-            vec![(vec![at(0, 0, 0)], Verdict::DropInto(link))],
-        );
-        apply(&mut kernel, &add(std::slice::from_ref(&beside)));
-        let now = snapshot(&mut kernel).filters;
-        assert_eq!(now[..2], before.filters[..2], "theirs is as before");
-        assert_eq!(now[2..], [beside]);
-    });
+            // u32 gives the rows of both sides to a list of one where their preferences are equal.
+            let beside = filter(
+                Attach::Egress(link),
+                5,
+                ALL,
+                vec![(vec![at(0, 0, 0)], Verdict::DropInto(link))],
+            );
+            apply(&mut kernel, &add(std::slice::from_ref(&beside)));
+            let now = snapshot(&mut kernel).filters;
+            assert_eq!(now[..2], before.filters[..2], "theirs is as before");
+            assert_eq!(now[2..], [beside]);
+        },
+    );
 }

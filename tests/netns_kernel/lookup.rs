@@ -7,7 +7,7 @@ use portcullis::kernel::netlink::Netlink;
 use portcullis::model::effect;
 use portcullis::model::lookup::{Query, Way};
 
-use crate::scratch::{in_namespace, script};
+use crate::world::{inside, script, sysctl};
 use crate::{addresses_have_settled, snapshot, wait_for};
 
 const HOST: &str = "
@@ -49,12 +49,13 @@ fn arrives(from: &str, to: &str, over: u32) -> Query {
 #[test]
 fn the_way_of_a_packet_is_the_kernels_own_answer_and_the_model_agrees() {
     let test = "lookup::the_way_of_a_packet_is_the_kernels_own_answer_and_the_model_agrees";
-    in_namespace(test, || {
-        script(HOST);
+    inside(test, |world| {
+        let here = world.own();
+        script(&here, HOST);
         let mut kernel = Netlink::open().expect("sockets");
         wait_for(&mut kernel, "addresses settle", addresses_have_settled);
-        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").expect("a sysctl of this namespace");
-        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").expect("a sysctl of this namespace");
+        sysctl(&here, "net.ipv4.ip_forward", "1");
+        sysctl(&here, "net.ipv6.conf.all.forwarding", "1");
         let state = snapshot(&mut kernel);
         let link = state
             .links

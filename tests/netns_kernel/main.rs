@@ -1,11 +1,13 @@
 //! The real kernel, each test in a network namespace of its own.
 
+#[path = "../world/mod.rs"]
+mod world;
+
 mod gate;
 mod lookup;
 mod model;
 mod nasty;
 mod round_trip;
-mod scratch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +19,7 @@ use portcullis::model::change::{Change, LinkSetting, Outcome};
 use portcullis::model::object::{Family, Link, Nexthop, OUR_PROTOCOL, Route, Rule, RuleAction, Sysctl, Volatile};
 use portcullis::model::snapshot::{Object, Snapshot};
 
-use scratch::{Owner, in_namespace, in_namespace_of, run, script};
+use world::{Owner, inside, inside_of, run_line, script};
 
 /// Applies the changes; every one must be acknowledged.
 fn apply(kernel: &mut Netlink, changes: &[Change]) -> Vec<Outcome> {
@@ -99,7 +101,7 @@ fn many(count: u32) -> Vec<Change> {
 
 #[test]
 fn adding_twice_and_deleting_twice_is_said_to_be_so_already() {
-    in_namespace("adding_twice_and_deleting_twice_is_said_to_be_so_already", || {
+    inside("adding_twice_and_deleting_twice_is_said_to_be_so_already", |_| {
         let mut kernel = Netlink::open().expect("sockets");
         let objects = [
             Object::Route(blackhole("10.0.0.0/8")),
@@ -129,8 +131,9 @@ fn adding_twice_and_deleting_twice_is_said_to_be_so_already() {
 
 #[test]
 fn a_delete_of_ours_never_hits_what_another_made() {
-    in_namespace("a_delete_of_ours_never_hits_what_another_made", || {
+    inside("a_delete_of_ours_never_hits_what_another_made", |world| {
         script(
+            &world.own(),
             "ip route add blackhole 10.0.0.0/8 table 100
              ip -6 route add blackhole 2001:db8::/32 table 100
              ip rule add pref 100 prohibit
@@ -152,8 +155,8 @@ fn a_delete_of_ours_never_hits_what_another_made() {
 
 #[test]
 fn a_refusal_says_what_was_tried_and_what_the_kernel_says() {
-    in_namespace("a_refusal_says_what_was_tried_and_what_the_kernel_says", || {
-        script("ip link add ua0 type veth peer name ub0");
+    inside("a_refusal_says_what_was_tried_and_what_the_kernel_says", |world| {
+        script(&world.own(), "ip link add ua0 type veth peer name ub0");
         let mut kernel = Netlink::open().expect("sockets");
         let links = snapshot(&mut kernel).links;
         let up = links.iter().find(|l| l.name.as_bytes() == b"ua0").expect("just made");
@@ -183,7 +186,7 @@ fn a_refusal_says_what_was_tried_and_what_the_kernel_says() {
 
 #[test]
 fn two_thousand_routes_are_all_acknowledged() {
-    in_namespace("two_thousand_routes_are_all_acknowledged", || {
+    inside("two_thousand_routes_are_all_acknowledged", |_| {
         let mut kernel = Netlink::open().expect("sockets");
         assert_eq!(apply(&mut kernel, &many(2000)), [Outcome::Applied; 2000]);
         assert_eq!(
@@ -196,7 +199,7 @@ fn two_thousand_routes_are_all_acknowledged() {
 #[test]
 fn all_is_acknowledged_and_lost_events_are_told_where_no_buffer_can_be_forced() {
     let test = "all_is_acknowledged_and_lost_events_are_told_where_no_buffer_can_be_forced";
-    in_namespace_of(Owner::Nobody, test, || {
+    inside_of(Owner::Nobody, test, |_| {
         let mut kernel = Netlink::open().expect("sockets");
         let mut watch = kernel.watch().expect("a subscription");
         let outcomes = apply(&mut kernel, &many(40_000));
@@ -214,7 +217,7 @@ fn all_is_acknowledged_and_lost_events_are_told_where_no_buffer_can_be_forced() 
 
 #[test]
 fn a_watch_sees_what_others_change() {
-    in_namespace("a_watch_sees_what_others_change", || {
+    inside("a_watch_sees_what_others_change", |world| {
         let mut kernel = Netlink::open().expect("sockets");
         let mut watch = kernel.watch().expect("a subscription");
         let changes = [
@@ -234,7 +237,7 @@ fn a_watch_sees_what_others_change() {
             let quiet =
                 |watch: &mut dyn portcullis::kernel::Watch| watch.wait(Duration::from_millis(20)).expect("open");
             while quiet(watch.as_mut()) != Seen::Nothing {}
-            run(change);
+            run_line(&world.own(), change);
             assert_eq!(
                 watch.wait(Duration::from_secs(5)).expect("open"),
                 Seen::Changed,
@@ -246,8 +249,8 @@ fn a_watch_sees_what_others_change() {
 
 #[test]
 fn links_and_sysctls_are_set_and_only_our_own_link_is_made() {
-    in_namespace("links_and_sysctls_are_set_and_only_our_own_link_is_made", || {
-        script("ip link add ua0 type veth peer name ub0");
+    inside("links_and_sysctls_are_set_and_only_our_own_link_is_made", |world| {
+        script(&world.own(), "ip link add ua0 type veth peer name ub0");
         let mut kernel = Netlink::open().expect("sockets");
         let of = |now: &Snapshot| {
             now.links
@@ -308,8 +311,9 @@ fn links_and_sysctls_are_set_and_only_our_own_link_is_made() {
 
 #[test]
 fn a_heavy_member_of_a_nexthop_group_keeps_its_weight() {
-    in_namespace("a_heavy_member_of_a_nexthop_group_keeps_its_weight", || {
+    inside("a_heavy_member_of_a_nexthop_group_keeps_its_weight", |world| {
         script(
+            &world.own(),
             "ip link add ua0 type veth peer name ub0
              ip link set ua0 up
              ip link set ub0 up
@@ -349,7 +353,7 @@ fn our_ifb(index: u32) -> Link {
 
 #[test]
 fn a_snapshot_amid_changes_is_one_that_was_true_or_an_error() {
-    in_namespace("a_snapshot_amid_changes_is_one_that_was_true_or_an_error", || {
+    inside("a_snapshot_amid_changes_is_one_that_was_true_or_an_error", |_| {
         let mut kernel = Netlink::open().expect("sockets");
         // Enough routes for a list to take several messages, between the two that change.
         apply(&mut kernel, &many(3000));

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use portcullis::drill::namespace::Namespace;
 use portcullis::kernel::netlink::Netlink;
 use portcullis::kernel::sim::ModelKernel;
 use portcullis::kernel::{ChangeError, Kernel, Seen};
@@ -18,7 +19,7 @@ use portcullis::model::object::{
 };
 use portcullis::model::snapshot::{Object, Snapshot};
 
-use crate::scratch::{in_namespace, run, script};
+use crate::world::{inside, run_line, script, sysctl};
 use crate::{addresses_have_settled, blackhole, snapshot, wait_for};
 
 /// How long the real kernel may take to come to rest after a change.
@@ -51,13 +52,27 @@ impl Random {
     }
 }
 
-/// Two links with peers, which no change touches, in both families. Detection is off: it takes the kernel two seconds.
-const START: &str = "
+/// Two links with peers, which no change touches.
+const LINKS: &str = "
     ip link set lo up
     ip link add ua0 type veth peer name ub0
     ip link add uc0 type veth peer name ud0
-    sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.ua0.accept_dad=0 net.ipv6.conf.uc0.accept_dad=0 net.ipv6.conf.ub0.accept_dad=0 net.ipv6.conf.ud0.accept_dad=0
-    sysctl -qw net.ipv6.conf.ua0.dad_transmits=0 net.ipv6.conf.uc0.dad_transmits=0
+";
+
+/// No detection: it takes the kernel two seconds.
+const QUIET: [(&str, &str); 8] = [
+    ("all.accept_dad", "0"),
+    ("default.accept_dad", "0"),
+    ("ua0.accept_dad", "0"),
+    ("uc0.accept_dad", "0"),
+    ("ub0.accept_dad", "0"),
+    ("ud0.accept_dad", "0"),
+    ("ua0.dad_transmits", "0"),
+    ("uc0.dad_transmits", "0"),
+];
+
+/// Both families on both links.
+const START: &str = "
     ip link set ub0 up
     ip link set ud0 up
     ip link set ua0 up
@@ -350,7 +365,7 @@ fn has_come_to_rest(now: &Snapshot) -> bool {
 }
 
 /// The same start for every sequence.
-fn begin_anew(real: &mut Netlink) {
+fn begin_anew(here: &Namespace, real: &mut Netlink) {
     let gone: Vec<Change> = all_standing(&snapshot(real)).into_iter().map(Change::Delete).collect();
     real.apply(&gone).expect("the transport works");
     let links = snapshot(real).links;
@@ -358,9 +373,13 @@ fn begin_anew(real: &mut Netlink) {
         .iter()
         .filter(|n| links.iter().any(|l| l.name.to_string() == **n))
     {
-        run(&format!("ip link del {name}"));
+        run_line(here, &format!("ip link del {name}"));
     }
-    script(START);
+    script(here, LINKS);
+    for (name, value) in QUIET {
+        sysctl(here, &format!("net.ipv6.conf.{name}"), value);
+    }
+    script(here, START);
     wait_for(real, "addresses have settled", has_come_to_rest);
 }
 
@@ -438,14 +457,15 @@ fn sequence(seed: u64, real: &mut Netlink) {
 
 #[test]
 fn the_model_kernel_does_what_the_real_one_does() {
-    in_namespace("model::the_model_kernel_does_what_the_real_one_does", || {
+    inside("model::the_model_kernel_does_what_the_real_one_does", |world| {
+        let here = world.own();
         let mut real = Netlink::open().expect("sockets");
         let only = std::env::var("PORTCULLIS_SEED")
             .ok()
             .map(|s| s.parse().expect("a number"));
         let seeds = only.map_or(0..SEQUENCES, |seed: u64| seed..seed + 1);
         for seed in seeds.clone() {
-            begin_anew(&mut real);
+            begin_anew(&here, &mut real);
             sequence(seed, &mut real);
         }
         println!("{} sequences of {CHANGES} changes", seeds.end - seeds.start);

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
-use crate::scratch::{run, script, try_run};
+use portcullis::drill::namespace::Namespace;
+
+use crate::world::{run_line, script, sysctl, try_line};
 
 const HOST: &str = "
-    sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
     ip link set lo up
     ip link add ua0 type veth peer name ub0
     ip link add uc0 type veth peer name ud0
@@ -118,11 +119,15 @@ const OPTIONAL: [&str; 8] = [
 ];
 
 /// Builds the host in this namespace.
-pub fn build() {
-    script(HOST);
+pub fn build(here: &Namespace) {
+    for every in ["all", "default"] {
+        sysctl(here, &format!("net.ipv6.conf.{every}.accept_dad"), "0");
+    }
+    script(here, HOST);
     for line in OPTIONAL {
-        let (ok, text) = try_run(line);
-        assert!(ok || !text.is_empty(), "{line}: refused without a word");
+        if let Err(why) = try_line(here, line) {
+            assert!(!why.is_empty(), "{line}: refused without a word");
+        }
     }
     // An interface whose name is not UTF-8, and a rule that names it.
     let bad = OsStr::from_bytes(b"\xff\xfebad");
@@ -140,7 +145,7 @@ pub fn build() {
 }
 
 /// Everything as `ip -d` prints it, without what counts by itself (all timers of a bridge, under `ip -d addr`).
-pub fn text() -> Vec<String> {
+pub fn text(here: &Namespace) -> Vec<String> {
     let parts = [
         "ip addr",
         "ip -d -4 route show table all",
@@ -164,6 +169,6 @@ pub fn text() -> Vec<String> {
     };
     parts
         .iter()
-        .flat_map(|part| run(part).lines().map(steady).collect::<Vec<_>>())
+        .flat_map(|part| run_line(here, part).lines().map(steady).collect::<Vec<_>>())
         .collect()
 }

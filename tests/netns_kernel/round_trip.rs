@@ -5,7 +5,7 @@ use portcullis::model::change::{Change, Outcome};
 use portcullis::model::object::{Address, Family, Route};
 use portcullis::model::snapshot::{Object, Snapshot};
 
-use crate::scratch::in_namespace;
+use crate::world::inside;
 use crate::{addresses_have_settled, apply, nasty, snapshot, wait_for};
 
 pub fn assert_same(before: &Snapshot, after: &Snapshot) {
@@ -87,11 +87,12 @@ fn additions(now: &Snapshot) -> [Vec<Object>; 2] {
 
 #[test]
 fn what_is_deleted_and_added_back_is_equal() {
-    in_namespace("round_trip::what_is_deleted_and_added_back_is_equal", || {
-        nasty::build();
+    inside("round_trip::what_is_deleted_and_added_back_is_equal", |world| {
+        let here = world.own();
+        nasty::build(&here);
         let mut kernel = Netlink::open().expect("sockets");
         wait_for(&mut kernel, "addresses have settled", addresses_have_settled);
-        let (before, text) = (snapshot(&mut kernel), nasty::text());
+        let (before, text) = (snapshot(&mut kernel), nasty::text(&here));
         assert!(
             before.links.iter().any(|l| l.name.as_bytes() == b"\xff\xfebad"),
             "the name that is not UTF-8"
@@ -119,6 +120,6 @@ fn what_is_deleted_and_added_back_is_equal() {
         wait_for(&mut kernel, "addresses have settled", addresses_have_settled);
         apply(&mut kernel, &rest);
         assert_same(&before, &snapshot(&mut kernel));
-        assert_same_lines(&text, &nasty::text());
+        assert_same_lines(&text, &nasty::text(&here));
     });
 }

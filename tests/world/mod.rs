@@ -56,10 +56,24 @@ pub struct World {
     proof: NotInitial,
 }
 
+/// Whose the world's namespaces are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The caller's user namespace where the caller has the right to, and otherwise one of their own.
+    Caller,
+    /// A user namespace of their own, in which no limit of a socket buffer may be exceeded (socket(7)).
+    Nobody,
+}
+
 /// Runs `body` in a scratch world. `test` is the name of the test as `cargo test -- --list` has it.
 pub fn inside(test: &str, body: impl FnOnce(World)) {
+    inside_of(Owner::Caller, test, body);
+}
+
+/// The same, with a choice of whose the world is.
+pub fn inside_of(owner: Owner, test: &str, body: impl FnOnce(World)) {
     let Ok(outside) = std::env::var(MARKER) else {
-        return run_again_inside(test);
+        return run_again_inside(owner, test);
     };
     let outside: NamespaceId = outside.parse().expect("the outer run wrote the id of its namespace");
     let proof = refuse_initial(Some(outside)).expect("the inner run is in a namespace of its own");
@@ -68,10 +82,10 @@ pub fn inside(test: &str, body: impl FnOnce(World)) {
     println!("{DONE} {test}");
 }
 
-fn run_again_inside(test: &str) {
+fn run_again_inside(owner: Owner, test: &str) {
     let mut command = Command::new("unshare");
     command
-        .args(how_to_unshare())
+        .args(how_to_unshare(owner))
         .arg(std::env::current_exe().unwrap())
         .args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env("PATH", path_with_sbin())
@@ -99,11 +113,15 @@ fn path_with_sbin() -> String {
 }
 
 /// As root in the host's user namespace, or with a user namespace of its own.
-fn how_to_unshare() -> Vec<&'static str> {
+fn how_to_unshare(owner: Owner) -> Vec<&'static str> {
     let plain = vec!["--net", "--mount"];
     let with_user = vec!["--user", "--map-root-user", "--net", "--mount"];
+    let ways = match owner {
+        Owner::Caller => vec![plain, with_user],
+        Owner::Nobody => vec![with_user],
+    };
     let mut complaints = String::new();
-    for way in [plain, with_user] {
+    for way in ways {
         let tried = run_to_end(Command::new("unshare").args(&way).arg("true"), INNER_MAX);
         if tried.status.is_some_and(|status| status.success()) {
             return way;
@@ -206,12 +224,31 @@ impl World {
         self.proof
     }
 
+    /// The namespace that the test itself runs in.
+    pub fn own(self) -> Namespace {
+        Namespace::open("the world's own", Path::new("/proc/thread-self/ns/net"), self.proof).unwrap()
+    }
+
     /// Makes a named namespace, also for `ip netns`, with its loopback up.
     pub fn namespace(self, name: &str) -> Namespace {
         command_here("ip", &["netns", "add", name]);
         let namespace = Namespace::open(name, &path_of(name), self.proof).unwrap();
         ip(&namespace, "link set lo up");
         namespace
+    }
+}
+
+/// The path of a binary under test: the one that cargo built for these tests, or that in `PORTCULLIS_BIN_DIR` where
+/// another user runs the tests and may not read cargo's, or where other binaries are to be tested.
+pub fn bin(name: &str) -> PathBuf {
+    let compiled_in = match name {
+        "portcullis" => env!("CARGO_BIN_EXE_portcullis"),
+        "portcullisd" => env!("CARGO_BIN_EXE_portcullisd"),
+        other => panic!("there is no binary {other}"),
+    };
+    match std::env::var_os("PORTCULLIS_BIN_DIR") {
+        Some(folder) => Path::new(&folder).join(name),
+        None => PathBuf::from(compiled_in),
     }
 }
 
@@ -284,6 +321,28 @@ fn batch(namespace: &Namespace, program: &str, args: &[&str], lines: &str) {
             .collect();
         panic!("{}: {program}: {why}{}", namespace.name(), numbered.join("\n"));
     }
+}
+
+/// Runs every line that is not empty, a program and its arguments by white space: for lines with options that no
+/// batch takes.
+#[track_caller]
+pub fn script(namespace: &Namespace, lines: &str) {
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        run_line(namespace, line);
+    }
+}
+
+/// Runs a program and its arguments, by white space, and gives what it printed.
+#[track_caller]
+pub fn run_line(namespace: &Namespace, line: &str) -> String {
+    try_line(namespace, line).unwrap_or_else(|why| panic!("{}: {line}: {why}", namespace.name()))
+}
+
+/// The same, or what it complained about.
+pub fn try_line(namespace: &Namespace, line: &str) -> Result<String, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (program, args) = words.split_first().expect("a program");
+    try_run(namespace, program, args, "")
 }
 
 /// Writes a sysctl of a namespace; `name` with dots.
