@@ -4,10 +4,9 @@
 
 mod world;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use world::{World, ip, sysctl, wait_for_dad};
+use world::{World, bin, ip, sysctl, wait_for_dad};
 
 /// Every link has a far end that answers nothing: the drill makes far sides of its own.
 const HOST: &str = "\
@@ -73,14 +72,6 @@ const HOSTS: [(&str, &str, &[&str]); 6] = [
     ),
 ];
 
-/// The program as built with this test. Whoever may not read the build directory names a copy.
-fn program() -> PathBuf {
-    match std::env::var_os("PORTCULLIS_BIN_DIR") {
-        Some(directory) => Path::new(&directory).join("portcullis"),
-        None => PathBuf::from(env!("CARGO_BIN_EXE_portcullis")),
-    }
-}
-
 fn drills(world: World, (what, network, policies): (&str, &str, &[&str])) {
     let host = world.namespace("h");
     ip(&host, HOST);
@@ -91,7 +82,7 @@ fn drills(world: World, (what, network, policies): (&str, &str, &[&str])) {
     wait_for_dad(&host);
     for policy in policies {
         let file = format!("{}/policies/{policy}.toml", env!("CARGO_MANIFEST_DIR"));
-        let drill = || Command::new(program()).args(["drill", &file]).output();
+        let drill = || Command::new(bin("portcullis")).args(["drill", &file]).output();
         let output = host.run(|_| drill()).unwrap().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
         let complained = String::from_utf8_lossy(&output.stderr);

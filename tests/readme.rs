@@ -17,9 +17,9 @@ use std::process::{Command, Stdio};
 use portcullis::cli::Exit;
 use serde_json::Value;
 
-use daemon::{Answer, Home, ask, bin};
+use daemon::{Answer, Home, ask};
 use world::state::{assert_same, state};
-use world::{World, ip, wait_for_dad};
+use world::{World, bin, ip, wait_for_dad};
 
 const README: &str = include_str!("../README.md");
 const POLICY: &str = include_str!("../policies/isolate-host.toml");

@@ -8,10 +8,10 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use portcullis::drill::namespace::Namespace;
 
-use super::daemon::{Daemon, Home, PATIENT, bin, declaration};
+use super::daemon::{Daemon, Home, PATIENT, declaration};
 use super::guardian::guardians;
 use super::world::state::{assert_same, state, without_order};
-use super::world::{self, wait_until};
+use super::world::{self, bin, wait_until};
 use super::{home, host};
 
 /// Longer than any of these tests.

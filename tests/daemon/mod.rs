@@ -1,8 +1,5 @@
 //! The real daemon and command line in a namespace of a test world, and a client of its socket that shares no code with
 //! them.
-//!
-//! The binaries are those that cargo built for these tests, or those in `PORTCULLIS_BIN_DIR` where another user runs the
-//! tests and may not read cargo's.
 
 #![allow(
     clippy::allow_attributes,
@@ -23,23 +20,10 @@ use nix::sys::signal::Signal;
 use portcullis::drill::namespace::Namespace;
 use serde_json::Value;
 
-use crate::world::{Kid, wait_until};
+use crate::world::{Kid, bin, wait_until};
 
 /// No answer takes longer, a restore with its detection of duplicate addresses included.
 pub const PATIENT: Duration = Duration::from_secs(30);
-
-/// The path of a binary under test.
-pub fn bin(name: &str) -> PathBuf {
-    let compiled_in = match name {
-        "portcullis" => env!("CARGO_BIN_EXE_portcullis"),
-        "portcullisd" => env!("CARGO_BIN_EXE_portcullisd"),
-        other => panic!("there is no binary {other}"),
-    };
-    match std::env::var_os("PORTCULLIS_BIN_DIR") {
-        Some(folder) => Path::new(&folder).join(name),
-        None => PathBuf::from(compiled_in),
-    }
-}
 
 /// A folder with policies, state, socket and log of one host.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! `portcullisd` and `portcullis`, as they are installed: one daemon in the subject's namespace, one socket, one disk.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -9,14 +8,7 @@ use portcullis::drill::namespace::Namespace;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
-use crate::world::{Kid, wait_until};
-
-/// Names the directory of the binaries: those that cargo built may lie where an unprivileged user cannot read.
-const BIN_DIR: &str = "PORTCULLIS_BIN_DIR";
-
-fn binary(name: &str, built: &str) -> PathBuf {
-    std::env::var_os(BIN_DIR).map_or_else(|| PathBuf::from(built), |directory| PathBuf::from(directory).join(name))
-}
+use crate::world::{Kid, bin, wait_until};
 
 /// A running daemon with its policies.
 #[derive(Debug)]
@@ -51,7 +43,7 @@ impl<'n> Daemon<'n> {
             std::fs::write(directory.join(format!("{name}.toml")), text).unwrap();
         }
         let log = std::fs::File::create(disk.path().join("log")).unwrap();
-        let program = binary("portcullisd", env!("CARGO_BIN_EXE_portcullisd"));
+        let program = bin("portcullisd");
         let kid = Kid::spawn(namespace, &program, |command| {
             for (flag, path) in [("--policies", "policies"), ("--state", "state"), ("--socket", "socket")] {
                 command.arg(flag).arg(disk.path().join(path));
@@ -77,7 +69,7 @@ impl<'n> Daemon<'n> {
 
     /// Runs the command line; its standard output, or the exit code with all that was said.
     pub fn try_cli(&self, args: &[&str]) -> Result<String, String> {
-        let program = binary("portcullis", env!("CARGO_BIN_EXE_portcullis"));
+        let program = bin("portcullis");
         let output = self.namespace.run(|_| {
             Command::new(&program)
                 .arg("--socket")

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -11,19 +11,7 @@ use nix::sys::signal::Signal;
 use portcullis::drill::namespace::Namespace;
 use serde_json::Value;
 
-use crate::world::{Kid, wait_until};
-
-/// The program of this name, as built with this test. Whoever may not read the build directory names a copy.
-fn program(name: &str) -> PathBuf {
-    let built = match name {
-        "portcullisd" => env!("CARGO_BIN_EXE_portcullisd"),
-        _ => env!("CARGO_BIN_EXE_portcullis"),
-    };
-    match std::env::var_os("PORTCULLIS_BIN_DIR") {
-        Some(directory) => Path::new(&directory).join(name),
-        None => PathBuf::from(built),
-    }
-}
+use crate::world::{Kid, bin, wait_until};
 
 /// `portcullisd` at work in one namespace, with its own state, policies and socket.
 #[derive(Debug)]
@@ -93,7 +81,7 @@ impl Host {
             fs::write(directory.join("policies").join(format!("{name}.toml")), policy).unwrap();
         }
         let log = fs::File::create(directory.join("log")).unwrap();
-        let kid = Kid::spawn(at, &program("portcullisd"), |command| {
+        let kid = Kid::spawn(at, &bin("portcullisd"), |command| {
             let path = |name: &str| directory.join(name);
             command.arg("--policies").arg(path("policies"));
             command.arg("--state").arg(path("state"));
@@ -144,7 +132,7 @@ impl Host {
     /// Runs `portcullis` as from an SSH session, given as sshd describes it.
     #[track_caller]
     pub fn run_from(&self, arguments: &[&str], ssh_connection: Option<&str>) -> Said {
-        let mut command = Command::new(program("portcullis"));
+        let mut command = Command::new(bin("portcullis"));
         command
             .arg("--socket")
             .arg(self.directory.join("socket"))
