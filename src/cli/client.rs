@@ -22,6 +22,7 @@ use tokio::net::UnixStream;
 use super::exit::{Failure, Situation};
 use crate::api::error::{ApiError, chain};
 use crate::api::rights::Verb;
+use crate::model::duration::written;
 
 /// The longest answer: a snapshot of a million routes is about 100 MiB.
 const ANSWER_BYTES: usize = 512 * 1024 * 1024;
@@ -172,7 +173,11 @@ impl Client {
     fn timed_out(&self) -> Failure {
         Failure::new(
             Situation::TimedOut,
-            format!("no answer from {} within {:?}", self.socket.display(), self.timeout),
+            format!(
+                "no answer from {} within {}",
+                self.socket.display(),
+                written(self.timeout)
+            ),
             "what was asked may still be done: `portcullis status`; wait longer with --timeout",
         )
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::model::duration::written;
+
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DurationError {
@@ -38,28 +40,11 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds as people count down: whole seconds, rounded down, the two largest units.
+/// Milliseconds as people count down: rounded down to whole seconds, or to whole minutes from an hour up.
 pub(crate) fn countdown(ms: u64) -> String {
     let seconds = ms / 1000;
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m {seconds:02}s"),
-        (_, _) => format!("{hours}h {minutes:02}m"),
-    }
-}
-
-/// A length of time that stands still: no units that are zero.
-pub(crate) fn length(ms: u64) -> String {
-    let seconds = ms / 1000;
-    let units = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-    let given = units.iter().filter(|(count, _)| *count > 0);
-    let words: Vec<String> = given.map(|(count, unit)| format!("{count}{unit}")).collect();
-    if words.is_empty() {
-        format!("{ms}ms")
-    } else {
-        words.join(" ")
-    }
+    let whole = if seconds < 3600 { 1 } else { 60 };
+    written(Duration::from_secs(seconds - seconds % whole))
 }
 
 #[cfg(test)]
@@ -106,31 +91,18 @@ mod tests {
     }
 
     #[test]
-    fn a_countdown_has_two_units() {
+    fn a_countdown_is_rounded_down() {
         let cases = [
             (0, "0s"),
             (999, "0s"),
             (59_999, "59s"),
-            (60_000, "1m 00s"),
-            (7_199_500, "1h 59m"),
-            (86_400_000, "24h 00m"),
+            (60_000, "1m"),
+            (3_599_999, "59m59s"),
+            (7_199_500, "1h59m"),
+            (86_400_000, "24h"),
         ];
         for (ms, text) in cases {
             assert_eq!(countdown(ms), text);
-        }
-    }
-
-    #[test]
-    fn a_length_has_the_units_that_it_needs() {
-        let cases = [
-            (7_200_000, "2h"),
-            (5_400_000, "1h 30m"),
-            (90_000, "1m 30s"),
-            (3_601_000, "1h 1s"),
-            (500, "500ms"),
-        ];
-        for (ms, text) in cases {
-            assert_eq!(length(ms), text);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use crate::model::duration::written;
 use crate::model::policy::Policy;
 
 /// How long all names of a policy may take together: a plan must not hang where DNS is what is broken.
@@ -12,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A name that did not resolve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the lifeline peer {name} could not be resolved within {PATIENCE:?}: {why}")]
+#[error("the lifeline peer {name} could not be resolved within {}: {why}", written(PATIENCE))]
 pub struct ResolveError {
     /// The name.
     pub name: String,

@@ -13,6 +13,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::model::change::{Change, Outcome};
+use crate::model::duration::written;
 use crate::model::lookup::{Query, Way};
 use crate::model::snapshot::Snapshot;
 
@@ -200,7 +201,7 @@ pub enum KernelError {
         why: String,
     },
     /// The answer to a request did not come.
-    #[error("the kernel did not acknowledge {missing} of {sent} messages within {waited:?}")]
+    #[error("the kernel did not acknowledge {missing} of {sent} messages within {}", written(*waited))]
     Unacknowledged {
         /// How many acknowledgements are missing.
         missing: usize,

@@ -14,6 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cut::Cut;
+use super::duration::written_ms;
 use super::names::{Digest, EmergencyId, PolicyName};
 use super::policy::{Affects, FailDirections, Limits, Occasion};
 
@@ -90,7 +91,10 @@ pub enum Refusal {
         event: Event,
     },
     /// The policy's cap on the whole duration would be passed.
-    #[error("the policy allows {total_ms} ms in all, of which {used_ms} ms are used: {asked_ms} ms more is too much")]
+    #[error(
+        "the policy allows {} in all, of which {} are used: {} more is too much",
+        written_ms(*total_ms), written_ms(*used_ms), written_ms(*asked_ms)
+    )]
     OverCap {
         /// The cap, in milliseconds.
         total_ms: u64,

@@ -4,6 +4,7 @@ pub mod chain;
 pub mod change;
 pub mod cut;
 pub mod diff;
+pub mod duration;
 pub mod effect;
 pub mod emergency;
 pub mod epoch;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::safe;
 use crate::drill::report::{Expectation, ProbeResult, Report};
+use crate::model::duration::written_ms;
 
 /// The report, verdict last, where the eye is when the command ends.
 pub(crate) fn report(report: &Report) -> String {
@@ -36,7 +37,11 @@ pub(crate) fn report(report: &Report) -> String {
     match report.drift.put_right_ms {
         Some(ms) => line(
             &mut out,
-            &format!("  drift       put right after {ms} ms: {}", report.drift.sabotage),
+            &format!(
+                "  drift       put right after {}: {}",
+                written_ms(ms),
+                report.drift.sabotage
+            ),
         ),
         None => line(
             &mut out,
@@ -56,7 +61,7 @@ pub(crate) fn report(report: &Report) -> String {
     } else {
         "DID NOT HOLD"
     };
-    line(&mut out, &format!("{verdict} ({} ms)", report.took_ms));
+    line(&mut out, &format!("{verdict} ({})", written_ms(report.took_ms)));
     out
 }
 

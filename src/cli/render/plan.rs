@@ -2,7 +2,7 @@
 
 use super::{Paint, fields, paint, safe, section, table};
 use crate::api::{PlanView, StepView};
-use crate::cli::duration::length;
+use crate::model::duration::written_ms;
 
 pub(crate) fn plan(plan: &PlanView) -> String {
     let heading = paint(Paint::Strong, &format!("Plan for {}", safe(&plan.policy)));
@@ -11,7 +11,7 @@ pub(crate) fn plan(plan: &PlanView) -> String {
         "  ",
         [
             ("affects", plan.affects.clone()),
-            ("for", length(plan.duration_ms)),
+            ("for", written_ms(plan.duration_ms)),
             ("links", plan.links.join(", ")),
             ("digest", plan.digest.clone()),
         ],

@@ -2,7 +2,7 @@
 
 use super::{Paint, fields, lines, paint, safe, table};
 use crate::api::{PolicySummary, PolicyView};
-use crate::cli::duration::length;
+use crate::model::duration::written_ms;
 use crate::model::policy_file::{Colour, PolicyErrors};
 
 pub(crate) fn list(policies: &[PolicySummary]) -> String {
@@ -15,8 +15,8 @@ pub(crate) fn list(policies: &[PolicySummary]) -> String {
             policy.name.clone(),
             policy.methods.join(","),
             policy.affects.clone(),
-            length(policy.default_ms),
-            length(policy.maximum_ms),
+            written_ms(policy.default_ms),
+            written_ms(policy.maximum_ms),
             policy.summary.clone(),
         ]
     });
@@ -31,8 +31,8 @@ pub(crate) fn show(policy: &PolicyView) -> String {
             ("summary", summary.summary.clone()),
             ("affects", summary.affects.clone()),
             ("methods", summary.methods.join(", ")),
-            ("for", length(summary.default_ms)),
-            ("at most", length(summary.maximum_ms)),
+            ("for", written_ms(summary.default_ms)),
+            ("at most", written_ms(summary.maximum_ms)),
             ("digest", policy.digest.clone()),
         ],
     );

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::api::DeclareRequest;
 use crate::api::error::{ApiError, Code};
 use crate::daemon::policies::Loaded;
+use crate::model::duration::{written, written_ms};
 use crate::model::policy::{Limits, Occasion};
 
 /// Characters of a reason: a paragraph, for the record and the notice.
@@ -62,9 +63,9 @@ pub(super) fn duration(limits: &Limits, asked_ms: Option<u64>) -> Result<u64, Ap
         asked if asked > maximum => Err(ApiError::new(
             Code::OverLimit,
             format!(
-                "the policy allows {:?} at first, {:?} was asked for",
-                limits.maximum,
-                Duration::from_millis(asked)
+                "the policy allows {} at first, {} was asked for",
+                written(limits.maximum),
+                written_ms(asked)
             ),
             "ask for less; `extend` prolongs up to the policy's total",
         )),
@@ -78,10 +79,7 @@ fn confirm_within(limits: &Limits, asked_ms: Option<u64>, duration_ms: u64) -> R
         (Some(asked), Some(most)) if asked > most => {
             return Err(ApiError::new(
                 Code::OverLimit,
-                format!(
-                    "the policy wants a confirmation within {:?}",
-                    Duration::from_millis(most)
-                ),
+                format!("the policy wants a confirmation within {}", written_ms(most)),
                 "ask for a shorter confirmation window",
             ));
         }

@@ -19,6 +19,7 @@ use super::routes::App;
 use crate::api::AuditQuery;
 use crate::api::error::Code;
 use crate::daemon::command::Preconditions;
+use crate::model::duration::written;
 
 /// A JSON body, whole and of the declared form.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ async fn receive(body: axum::body::Body, headers: &HeaderMap, limits: &Limits) -
     let whole = Limited::new(body, limits.body_bytes).collect();
     match tokio::time::timeout(limits.body_timeout, whole).await {
         Err(_) => {
-            let detail = format!("the body did not arrive within {:?}", limits.body_timeout);
+            let detail = format!("the body did not arrive within {}", written(limits.body_timeout));
             Err(Failure::refused(Code::TooSlow, &detail, "send head and body at once"))
         }
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),

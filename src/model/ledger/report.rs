@@ -1,6 +1,9 @@
 //! What is noted of a log, and what an examination finds.
 
+use std::time::Duration;
+
 use crate::model::chain::{Break, Flaw};
+use crate::model::duration::written;
 use crate::model::epoch::{Seal, SealFlaw};
 use crate::model::merkle::Frontier;
 use crate::model::names::Digest;
@@ -163,12 +166,13 @@ pub enum Remark {
     },
     /// The wall clock was set back, or a record was dated back.
     #[error(
-        "record {at} bears a date {seconds} s before that of the seal before it: the clock was set back, or the date is wrong"
+        "record {at} bears a date {} before that of the seal before it: the clock was set back, or the date is wrong",
+        written(Duration::from_secs(seconds.unsigned_abs()))
     )]
     ClockBack {
         /// Which record.
         at: u64,
-        /// How far.
+        /// How far, in seconds.
         seconds: i64,
     },
     /// The remains of an append that was never acknowledged.
