@@ -265,7 +265,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from head" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -l since -d 'That the log begins as it was when it had so many records' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -l size -d 'The size of the log to prove it for; that of the last seal, else all of it' -r
-complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -l file -d 'The log' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -l file -d 'A log on disk, without a daemon, in place of the log of the daemon at the socket' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -l socket -d 'The daemon\'s socket' -r -F

@@ -83,7 +83,7 @@ pub(super) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
         file.sync_all().map_err(|error| unwritable(path, &error))?;
     }
     // What was written until there stands: it was verified.
-    refuse_damaged(&examined, &arguments.file)?;
+    refuse_damaged(&examined, &arguments.file.display().to_string())?;
     Ok(Exit::Done)
 }
 

@@ -1,9 +1,15 @@
-//! A log on disk, read without a daemon: all of its files, oldest first, line by line and in bounded memory.
+//! A log on disk, read without a daemon: all of its files, oldest first, line by line and in bounded memory. Or the
+//! records of a daemon, in one file for as long as they are read.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize as _;
+use tempfile::NamedTempFile;
+
+use crate::api::AuditPage;
+use crate::cli::client::{Client, Question};
 use crate::cli::exit::{Failure, Situation};
 use crate::model::chain::Place;
 use crate::model::ledger::{Anchors, Examination, Report};
@@ -13,11 +19,15 @@ use crate::model::segment::Opening;
 /// More than a century of a busy gateway.
 const FILES_MAX: usize = 100_000;
 const READ_BUFFER_BYTES: usize = 128 << 10;
+/// Records of one question: each makes the daemon read its log from the beginning.
+const PAGE: usize = 9_999;
 
 /// The files of a log.
 #[derive(Debug)]
 pub(super) struct Log {
     files: Vec<PathBuf>,
+    /// The records that came from a daemon; the file goes with the log.
+    copy: Option<NamedTempFile>,
 }
 
 /// What an examination of files found.
@@ -45,7 +55,36 @@ impl Log {
             files.push(path);
         }
         files.reverse();
-        Ok(Self { files })
+        Ok(Self { files, copy: None })
+    }
+
+    /// The records of the daemon at the socket, which need not be the one whose log lies in the usual place. Each line is
+    /// made anew from its record, and it is the line on disk if the examination accepts it: the hash is over its bytes.
+    pub(super) fn of_daemon(client: &Client) -> Result<Self, Failure> {
+        let mut copy = NamedTempFile::new().map_err(|error| unkept(&error))?;
+        let mut out = BufWriter::new(copy.as_file_mut());
+        let (mut after, mut more) = (0, true);
+        while more {
+            let question = Question::get(format!("/v1/audit?after={after}&limit={PAGE}"));
+            let page = client.ask::<AuditPage>(question)?.value;
+            for record in &page.records {
+                let (sequence, line) = line(record)?;
+                after = sequence;
+                out.write_all(&line).map_err(|error| unkept(&error))?;
+            }
+            more = page.more && !page.records.is_empty();
+        }
+        out.flush().map_err(|error| unkept(&error))?;
+        drop(out);
+        Ok(Self {
+            files: vec![copy.path().to_owned()],
+            copy: Some(copy),
+        })
+    }
+
+    /// Whether the records came from a daemon.
+    pub(super) fn is_of_daemon(&self) -> bool {
+        self.copy.is_some()
     }
 
     /// Examines all of it and hands on every record that continues the chain, with its line.
@@ -81,6 +120,29 @@ impl Log {
             file: None,
         })
     }
+}
+
+/// The sequence and the line of a record as the daemon gave it.
+fn line(given: &serde_json::Value) -> Result<(u64, Vec<u8>), Failure> {
+    let made = Record::deserialize(given)
+        .map_err(|error| error.to_string())
+        .and_then(|record| Ok((record.sequence, record.line().map_err(|error| error.to_string())?)));
+    made.map_err(|why| {
+        let detail = format!("the daemon gave a record that this version does not know: {why}");
+        Failure::new(Situation::NoAnswer, detail, "give the log on disk with --file")
+    })
+}
+
+fn unkept(error: &io::Error) -> Failure {
+    let detail = format!(
+        "failed to keep the daemon's records in {}: {error}",
+        std::env::temp_dir().display()
+    );
+    Failure::new(
+        Situation::Unreadable,
+        detail,
+        "set TMPDIR, or give the log on disk with --file",
+    )
 }
 
 /// What a file begins with, if it is not the first.

@@ -6,7 +6,7 @@
 //! from 0. Whoever checks computes the root from `leaf`, `index`, `size` and `path` (RFC 9162, section 2.1.3.2), or both
 //! roots from `path` (section 2.1.4.2), and compares with the root in `checkpoint`, or in one that was kept elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -30,9 +30,9 @@ pub(crate) struct Arguments {
     /// The size of the log to prove it for; that of the last seal, else all of it
     #[arg(long, value_name = "SIZE")]
     size: Option<u64>,
-    /// The log
-    #[arg(long, default_value = super::DEFAULT_LOG, value_name = "FILE")]
-    file: PathBuf,
+    /// A log on disk, without a daemon, in place of the log of the daemon at the socket
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 /// What is proved, of a tree of which size.
@@ -47,9 +47,18 @@ pub(super) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
         (Some(sequence), _) => Claim::Inclusion(sequence),
         (None, since) => Claim::Consistency(since.unwrap_or_default()),
     };
-    let log = Log::find(&arguments.file)?;
-    let examined = log.examine(Anchors::default(), |_, _| Ok(()))?;
-    refuse_damaged(&examined, &arguments.file)?;
+    let log = match &arguments.file {
+        Some(file) => Log::find(file)?,
+        None => Log::of_daemon(&context.client)?,
+    };
+    let mut examined = log.examine(Anchors::default(), |_, _| Ok(()))?;
+    // The copy's name says nothing to whoever reads it.
+    examined.file = examined.file.filter(|_| !log.is_of_daemon());
+    let named = match &arguments.file {
+        Some(file) => file.display().to_string(),
+        None => format!("of the daemon at {}", context.global.socket.display()),
+    };
+    refuse_damaged(&examined, &named)?;
     let needed = match claim {
         Claim::Inclusion(least) | Claim::Consistency(least) => least,
     };
@@ -71,14 +80,15 @@ pub(super) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
 }
 
 /// Nothing is proved from a log that does not hold together.
-pub(super) fn refuse_damaged(examined: &Examined, path: &Path) -> Result<(), Failure> {
+pub(super) fn refuse_damaged(examined: &Examined, named: &str) -> Result<(), Failure> {
     let damage = match &examined.report.verdict {
         Verdict::Intact | Verdict::TailUnproved | Verdict::KeyUnknown => return Ok(()),
         Verdict::Altered(damage) | Verdict::RolledBack(damage) => damage.to_string(),
         Verdict::Truncated(noted) => format!("it ends before record {}", noted.size),
     };
-    let path = examined.file.as_deref().unwrap_or(path);
-    let detail = format!("the audit log {} is damaged: {damage}", path.display());
+    let file = examined.file.as_ref().map(|file| file.display().to_string());
+    let named = file.as_deref().unwrap_or(named);
+    let detail = format!("the audit log {named} is damaged: {damage}");
     Err(Failure::new(
         Situation::AuditBroken,
         detail,

@@ -6,7 +6,7 @@ use ct_merkle::{ConsistencyProof, InclusionProof, RootHash};
 use serde_json::{Value, json};
 use sha2_next::Sha256;
 
-use super::{Outcome, Person, type_as};
+use super::{Answers, Daemon, Outcome, Person, type_as};
 use crate::model::emergency::Moment;
 use crate::model::record::{Draft, EventKind};
 use crate::store::audit::{AUDIT, AuditFile};
@@ -203,6 +203,40 @@ fn an_independent_implementation_accepts_every_proof_and_refuses_altered_ones() 
         }
     }
     println!("{accepted} proofs accepted, {refused} altered ones refused");
+}
+
+/// The records of all files of a log.
+fn records(log: &Log) -> Vec<Value> {
+    let exported = log.type_in(&["audit", "export", "--file", text(&log.file(AUDIT)), "--host", "gw"]);
+    exported
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_proof_is_of_the_log_of_the_daemon_at_the_socket_or_of_a_file_that_is_named() {
+    let log = Log::new();
+    let newest = log.file(AUDIT);
+    let mut answers = Answers {
+        records: records(&log),
+        ..Answers::default()
+    };
+    let daemon = Daemon::start(answers.clone());
+    for what in [&["3"][..], &["20"], &["--since", "7"], &["2", "--size", "9"]] {
+        let line = [&["audit", "prove"], what].concat();
+        let asked = type_as(Person::default(), &daemon.socket, &line);
+        let read = log.type_in(&[&line[..], &["--file", text(&newest)]].concat());
+        assert_eq!((asked.exit.number(), &asked.out), (0, &read.out), "{what:?}: {asked:?}");
+    }
+    let nobody = log.type_in(&["audit", "prove", "3"]);
+    assert_eq!(nobody.exit.number(), 4, "no daemon is at this socket: {nobody:?}");
+    answers.records[3]["details"]["reason"] = json!("calm");
+    let liar = Daemon::start(answers);
+    let outcome = type_as(Person::default(), &liar.socket, &["audit", "prove", "3"]);
+    assert_eq!(outcome.exit.number(), 8, "{outcome:?}");
+    assert!(outcome.err.contains(text(&liar.socket)), "{outcome:?}");
 }
 
 #[test]

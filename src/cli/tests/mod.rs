@@ -16,7 +16,9 @@ use super::prompt::Terminal;
 use super::render::Screen;
 use super::{Exit, Local, Surroundings, run};
 use crate::api::error::{ApiError, Code};
-use crate::api::{EmergencyState, EmergencyView, HostState, PlanView, Readiness, ReceiptView, Status, samples};
+use crate::api::{
+    AuditPage, EmergencyState, EmergencyView, HostState, PlanView, Readiness, ReceiptView, Status, samples,
+};
 use crate::daemon::command::{Call, Command, ControllerHandle};
 use crate::daemon::server::Server;
 use crate::model::fixture;
@@ -30,6 +32,8 @@ struct Answers {
     declared: Result<EmergencyView, ApiError>,
     receipt: ReceiptView,
     readiness: Readiness,
+    /// The audit log, given in pages of seven; the sample where it is empty.
+    records: Vec<serde_json::Value>,
 }
 
 impl Default for Answers {
@@ -44,6 +48,7 @@ impl Default for Answers {
             declared: Ok(samples::emergency()),
             receipt: samples::receipt(),
             readiness: samples::readiness(),
+            records: Vec::new(),
         }
     }
 }
@@ -87,6 +92,17 @@ impl Daemon {
     }
 }
 
+fn page(records: &[serde_json::Value], after: Option<u64>) -> AuditPage {
+    if records.is_empty() {
+        return samples::audit_page();
+    }
+    let rest = &records[usize::try_from(after.unwrap_or(0)).unwrap()..];
+    AuditPage {
+        records: rest.iter().take(7).cloned().collect(),
+        more: rest.len() > 7,
+    }
+}
+
 fn answer(answers: &Answers, command: Command) -> String {
     let a = answers.clone();
     match command {
@@ -120,7 +136,7 @@ fn answer(answers: &Answers, command: Command) -> String {
             said(reply.send(Ok(samples::emergency())), &line)
         }
         Command::Revert(id, reply) => said(reply.send(Ok(a.receipt)), &format!("revert {id}")),
-        Command::Audit(query, reply) => said(reply.send(Ok(samples::audit_page())), &format!("{query:?}")),
+        Command::Audit(query, reply) => said(reply.send(Ok(page(&a.records, query.after))), &format!("{query:?}")),
         Command::AuditHead(reply) => said(reply.send(Ok(samples::audit_head())), "head"),
         Command::Refused(error) => format!("refused {error}"),
     }
