@@ -390,8 +390,14 @@ pub enum Grade {
 /// The answer to `GET /v1/readiness`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
-    /// Whether this host could cut and restore now: no finding is `failed`.
+    /// Whether the daemon could cut and restore now: no finding is `failed`. It says nothing about single policies.
     pub ready: bool,
+    /// How many policies are loaded.
+    #[serde(default)]
+    pub policies: usize,
+    /// The policies of which no plan can be made on this host as it is; the finding of each says why, or that of the kernel.
+    #[serde(default)]
+    pub unplanned: Vec<String>,
     /// What was looked at.
     pub findings: Vec<Finding>,
 }

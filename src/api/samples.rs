@@ -192,6 +192,8 @@ pub(crate) fn audit_page() -> AuditPage {
 pub(crate) fn readiness() -> Readiness {
     Readiness {
         ready: false,
+        policies: 3,
+        unplanned: vec!["sever-uplink".to_owned()],
         findings: vec![
             Finding {
                 check: "netlink".to_owned(),

@@ -95,6 +95,8 @@ fn commands_say_how_it_stands_by_their_exit_code() {
     let ready = Answers {
         readiness: Readiness {
             ready: true,
+            policies: 0,
+            unplanned: Vec::new(),
             findings: Vec::new(),
         },
         ..Answers::default()

@@ -65,6 +65,13 @@ fn every_result_reads_as_it_should() {
     written("audit_show", &normal, &["audit", "show"]);
     written("audit_head", &normal, &["audit", "head"]);
     written("doctor", &normal, &["doctor"]);
+    let mut limited = Answers::default();
+    limited.readiness.ready = true;
+    limited
+        .readiness
+        .findings
+        .retain(|f| f.grade != crate::api::Grade::Failed);
+    written("doctor_without_a_plan", &limited, &["doctor"]);
 }
 
 #[test]

@@ -59,6 +59,8 @@ impl Controller {
         }
         Readiness {
             ready: findings.iter().all(|f| f.grade != Grade::Failed),
+            policies: policies.len(),
+            unplanned: unplanned(policies, draws),
             findings,
         }
     }
@@ -113,6 +115,14 @@ impl Controller {
             ),
         }
     }
+}
+
+/// The policies that could not be declared on this host as it is.
+fn unplanned(policies: &[String], draws: &Draws) -> Vec<String> {
+    let all = policies.iter().zip(draws);
+    all.filter(|(_, draw)| draw.is_err())
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// Each policy was planned against the host as it is.

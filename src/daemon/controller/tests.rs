@@ -12,6 +12,7 @@ mod lives;
 mod offline;
 mod overlap;
 mod raised;
+mod readiness;
 mod recovery;
 mod serving;
 mod vigil;
