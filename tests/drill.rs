@@ -1,10 +1,18 @@
 //! The first command of the README on networks as people have them: each drill must hold.
 
-#![allow(clippy::allow_attributes, clippy::unwrap_used, reason = "test code")]
+#![allow(
+    clippy::allow_attributes,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "test code"
+)]
 
 mod world;
 
+use std::fs;
 use std::process::Command;
+
+use portcullis::drill::namespace::Namespace;
 
 use world::{World, bin, ip, sysctl, wait_for_dad};
 
@@ -73,6 +81,19 @@ const HOSTS: [(&str, &str, &[&str]); 6] = [
 ];
 
 fn drills(world: World, (what, network, policies): (&str, &str, &[&str])) {
+    let host = gateway(world, network);
+    for policy in policies {
+        let file = format!("{}/policies/{policy}.toml", env!("CARGO_MANIFEST_DIR"));
+        let said = drill(&host, &file);
+        assert!(
+            !said.contains("0 of 0 probes that the plan forbids"),
+            "{policy} on {what} tested nothing:\n{said}"
+        );
+    }
+}
+
+/// A host that forwards.
+fn gateway(world: World, network: &str) -> Namespace {
     let host = world.namespace("h");
     ip(&host, HOST);
     ip(&host, network);
@@ -80,18 +101,17 @@ fn drills(world: World, (what, network, policies): (&str, &str, &[&str])) {
         sysctl(&host, key, "1");
     }
     wait_for_dad(&host);
-    for policy in policies {
-        let file = format!("{}/policies/{policy}.toml", env!("CARGO_MANIFEST_DIR"));
-        let drill = || Command::new(bin("portcullis")).args(["drill", &file]).output();
-        let output = host.run(|_| drill()).unwrap().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        let complained = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{policy} on {what}:\n{said}\n{complained}");
-        assert!(
-            !said.contains("0 of 0 probes that the plan forbids"),
-            "{policy} on {what} tested nothing:\n{said}"
-        );
-    }
+    host
+}
+
+/// The report of a drill, which must hold.
+fn drill(host: &Namespace, file: &str) -> String {
+    let drill = || Command::new(bin("portcullis")).args(["drill", file]).output();
+    let output = host.run(|_| drill()).unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{file}:\n{said}\n{complained}");
+    said
 }
 
 #[test]
@@ -118,6 +138,59 @@ fn a_host_with_a_point_to_point_address_is_drilled() {
 fn a_boundary_between_zones_is_drilled_and_its_promise_tested() {
     world::inside("a_boundary_between_zones_is_drilled_and_its_promise_tested", |world| {
         drills(world, HOSTS[3]);
+    });
+}
+
+/// A forwarded lifeline of each family, and two that no probe can go through.
+const THROUGH: &str = r#"
+[[lifelines]]
+name = "historian"
+peers = ["10.31.0.0/24", "fd00:31::/64"]
+inside = ["10.32.0.10", "fd00:32::10"]
+protocol = "tcp"
+ports = [443]
+direction = "forward"
+
+[[lifelines]]
+name = "same-side"
+peers = ["10.31.0.0/24"]
+inside = ["10.31.0.9"]
+protocol = "udp"
+direction = "forward"
+
+[[lifelines]]
+name = "nobody"
+peers = ["203.0.113.7"]
+inside = ["10.32.0.10"]
+protocol = "udp"
+direction = "forward"
+"#;
+
+#[test]
+fn a_lifeline_through_the_host_is_probed_and_one_that_cannot_be_is_named() {
+    let test = "a_lifeline_through_the_host_is_probed_and_one_that_cannot_be_is_named";
+    world::inside(test, |world| {
+        let host = gateway(world, HOSTS[3].1);
+        let file = format!("{}/policies/island-ot.toml", env!("CARGO_MANIFEST_DIR"));
+        let policy = fs::read_to_string(file).unwrap();
+        let (head, limits) = policy.split_once("\n[limits]").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("island-ot.toml");
+        fs::write(&file, format!("{head}\n{THROUGH}\n[limits]{limits}")).unwrap();
+        let said = drill(&host, file.to_str().unwrap());
+        println!("{said}");
+        let lifelines: Vec<&str> = said.lines().filter(|l| l.starts_with("  lifeline ")).collect();
+        let of = |parts: &[&str]| {
+            let found = lifelines.iter().filter(|l| parts.iter().all(|part| l.contains(part)));
+            assert_eq!(found.count(), 1, "{parts:?}:\n{said}");
+        };
+        of(&["  0 of ", "`historian`", "through this host to 10.32.0.10"]);
+        of(&["  0 of ", "`historian`", "through this host to fd00:32::10"]);
+        of(&["not tested: behind no other link", "`same-side`"]);
+        of(&["not tested: this host has no route to any", "`nobody`"]);
+        assert_eq!(lifelines.len(), 4, "{said}");
+        assert!(!said.contains("0 of 0 probes lost"), "{said}");
+        assert!(said.contains("  leaks       none"), "{said}");
     });
 }
 

@@ -12,6 +12,7 @@ use super::links::{Builder, Detection};
 use super::namespace::NotInitial;
 use super::probe::Origin;
 use super::probe::echo::Echo;
+use super::through::{self, Way};
 use crate::model::cut::{Cut, Lifeline};
 use crate::model::object::{Address, Family, Route};
 use crate::model::policy::Direction;
@@ -37,6 +38,8 @@ pub(super) struct Side {
     pub(super) nulled: Vec<IpAddr>,
     /// Peers of lifelines: the lifeline's place in the cut, and the address.
     pub(super) peers: Vec<(usize, IpAddr)>,
+    /// Whom the peers of lifelines reach through the host from here.
+    pub(super) ways: Vec<Way>,
     /// The host's addresses on this link.
     pub(super) own: Vec<IpAddr>,
 }
@@ -92,10 +95,23 @@ pub(super) fn sides(copy: &Copy, cut: &Cut) -> BTreeMap<u32, Side> {
             .collect();
         single.into_iter().for_each(|address| side.house(IpNet::from(address)));
     }
+    for way in through::ways(host, &sides, cut) {
+        if let Some(side) = sides.get_mut(&way.to.0) {
+            side.house(IpNet::from(way.to.1));
+        }
+        if let Some(side) = sides.get_mut(&way.from.0) {
+            side.ways.push(way);
+        }
+    }
     sides
 }
 
 impl Side {
+    /// Whether this address lives here.
+    pub(super) fn has(&self, address: &IpAddr) -> bool {
+        self.addresses.contains_key(address)
+    }
+
     /// Gives it an address; one that it has keeps the wider prefix, by which the host is on the link.
     fn house(&mut self, address: IpNet) {
         let known = self.addresses.entry(address.addr()).or_insert(address);
@@ -235,14 +251,15 @@ fn peers(host: &Snapshot, lifeline: &Lifeline) -> Vec<(u32, IpAddr)> {
         .collect()
 }
 
-fn has_own(host: &Snapshot, link: u32, family: Family) -> bool {
+/// Whether the host has an address by which the far side of the link finds back.
+pub(super) fn has_own(host: &Snapshot, link: u32, family: Family) -> bool {
     host.addresses
         .iter()
         .any(|a| a.link == link && a.family == family && !is_link_local(&a.own()))
 }
 
 /// An address inside the prefix to which table main has a route, and the link of that route.
-fn reachable_in(host: &Snapshot, prefix: IpNet) -> Option<(u32, IpAddr)> {
+pub(super) fn reachable_in(host: &Snapshot, prefix: IpNet) -> Option<(u32, IpAddr)> {
     let on_link = host
         .addresses
         .iter()

@@ -14,6 +14,7 @@ pub mod probe;
 mod rehearsal;
 pub mod report;
 mod scene;
+mod through;
 mod watch;
 
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The life of an emergency in the copy: declare, in force, tampered with, reverted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use crate::model::change::{Change, LinkSetting};
 use crate::model::cut::Cut;
 use crate::model::object::{Filter, OUR_PROTOCOL};
 use crate::model::plan::Plan;
+use crate::model::policy::Direction;
 use crate::model::snapshot::{Object, Snapshot};
 use crate::planning;
 
@@ -143,7 +144,7 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn watch(&self, probes: &[Probe], before: &[bool]) -> Result<Vec<Watcher>, DrillError> {
-        let mut watched = std::collections::BTreeSet::new();
+        let mut watched = BTreeSet::new();
         let alive = probes.iter().zip(before).filter(|(_, passed)| **passed).map(|(p, _)| p);
         alive
             .filter(|p| p.lifeline.is_some_and(|place| watched.insert((place, p.to.is_ipv4()))))
@@ -236,6 +237,7 @@ fn tally(
     cut: &Cut,
 ) -> Result<Vec<LifelineResult>, DrillError> {
     let mut results = Vec::new();
+    let watched: BTreeSet<usize> = watchers.iter().filter_map(|w| w.lifeline).collect();
     let in_pause = |sent: &Instant| {
         pauses
             .iter()
@@ -253,18 +255,28 @@ fn tally(
         });
     }
     for (place, lifeline) in cut.lifelines.iter().enumerate() {
-        let reachable = sides.values().any(|s| s.peers.iter().any(|(p, _)| *p == place));
-        if !reachable {
+        if !watched.contains(&place) {
             results.push(LifelineResult {
                 what: format!("lifeline `{}`", lifeline.name),
                 sent: 0,
                 lost: 0,
                 paused: 0,
-                untested: "this host has no route to any of its peers".to_owned(),
+                untested: why_untested(sides, place, lifeline.direction).to_owned(),
             });
         }
     }
     Ok(results)
+}
+
+/// Why nothing could be asked of a lifeline.
+fn why_untested(sides: &BTreeMap<u32, Side>, place: usize, direction: Direction) -> &'static str {
+    let has_peer = sides.values().any(|s| s.peers.iter().any(|(p, _)| *p == place));
+    let has_way = sides.values().any(|s| s.ways.iter().any(|w| w.lifeline == place));
+    match direction {
+        _ if !has_peer => "this host has no route to any of its peers",
+        Direction::Forward if !has_way => "behind no other link of this host is anything that it reaches",
+        Direction::In | Direction::Out | Direction::Forward => "no probe of it passed before the cut either",
+    }
 }
 
 fn count(number: usize) -> u64 {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::DrillError;
 use super::copy::{Copy, Far};
 use super::far::{ECHO_PORT, Side, service_port};
@@ -143,14 +145,12 @@ fn forwarded(copy: &Copy, sides: &BTreeMap<u32, Side>, cut: &Cut, coverage: &Cov
                     source: Some(*source),
                     to: SocketAddr::new(*target, ECHO_PORT),
                     kind,
-                    expected: expect(
-                        cut,
-                        coverage,
-                        Direction::Forward,
-                        Family::of(*source),
-                        &[*from, *to],
-                        false,
-                    ),
+                    expected: if is_kept(cut, *from, *source, *target, kind) {
+                        Expectation::Passes
+                    } else {
+                        let family = Family::of(*source);
+                        expect(cut, coverage, Direction::Forward, family, &[*from, *to], false)
+                    },
                     lifeline: None,
                 }));
             }
@@ -164,30 +164,43 @@ fn lifelines<'a>(far: &'a Far, side: &'a Side, cut: &'a Cut) -> impl Iterator<It
         .iter()
         .filter_map(move |(place, peer)| {
             let lifeline = cut.lifelines.get(*place)?;
-            let family = Family::of(*peer);
-            let own = side.own.iter().find(|o| Family::of(**o) == family)?;
             let port = service_port(lifeline);
-            let (from, source, to) = match lifeline.direction {
-                Direction::In => (From::Far(far.link), Some(*peer), SocketAddr::new(*own, port)),
-                Direction::Out => (From::Here, None, SocketAddr::new(*peer, port)),
-                Direction::Forward => return None,
+            let (from, source, to, whom) = match lifeline.direction {
+                Direction::In => {
+                    let own = side.own.iter().find(|o| Family::of(**o) == Family::of(*peer))?;
+                    (From::Far(far.link), Some(*peer), *own, format!("peer {peer}"))
+                }
+                Direction::Out => (From::Here, None, *peer, format!("peer {peer}")),
+                Direction::Forward => {
+                    let way = side.ways.iter().find(|w| (w.lifeline, w.from.1) == (*place, *peer))?;
+                    let whom = format!("peer {peer} through this host to {}", way.to.1);
+                    (From::Far(far.link), Some(*peer), way.to.1, whom)
+                }
             };
             Some(kinds_of(lifeline).map(move |kind| Probe {
-                what: format!(
-                    "lifeline `{}`: {} over {}, peer {peer}",
-                    lifeline.name,
-                    word(kind),
-                    far.name
-                ),
+                what: format!("lifeline `{}`: {} over {}, {whom}", lifeline.name, word(kind), far.name),
                 from,
                 source,
-                to,
+                to: SocketAddr::new(to, port),
                 kind,
                 expected: Expectation::Passes,
                 lifeline: Some(*place),
             }))
         })
         .flatten()
+}
+
+/// Whether a lifeline keeps what is forwarded between these two.
+fn is_kept(cut: &Cut, from: u32, source: IpAddr, target: IpAddr, kind: Kind) -> bool {
+    let holds = |nets: &[IpNet], address: &IpAddr| nets.iter().any(|net| net.contains(address));
+    let mut through = cut.lifelines.iter().filter(|l| l.direction == Direction::Forward);
+    through.any(|l| {
+        holds(&l.peers, &source)
+            && (l.inside.is_empty() || holds(&l.inside, &target))
+            && (l.ports.is_empty() || l.ports.iter().any(|p| (p.first..=p.last).contains(&ECHO_PORT)))
+            && l.link.as_ref().is_none_or(|(index, _)| *index == from)
+            && kinds_of(l).any(|k| k == kind)
+    })
 }
 
 fn kinds_of(lifeline: &Lifeline) -> impl Iterator<Item = Kind> + use<> {

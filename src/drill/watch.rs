@@ -20,6 +20,8 @@ const LOST_AFTER: Duration = Duration::from_millis(950);
 #[derive(Debug)]
 pub(super) struct Watcher {
     pub(super) what: String,
+    /// Its place in the cut.
+    pub(super) lifeline: Option<usize>,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<Tally, DrillError>>,
 }
@@ -43,6 +45,7 @@ impl Watcher {
             .map_err(DrillError::Thread)?;
         Ok(Self {
             what: probe.what.clone(),
+            lifeline: probe.lifeline,
             stop,
             thread,
         })
