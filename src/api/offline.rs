@@ -23,7 +23,8 @@ pub enum Way {
     Journal,
     /// The journal was damaged or gone, a copy of the baseline intact: whatever a cut can have taken is back.
     Baseline,
-    /// Neither was there: everything that carries our marks is removed.
+    /// No copy of the baseline was intact, or no cut was laid since the host came up: everything that carries our marks is
+    /// removed, and nothing else is put back but the `local` rules.
     Marks,
     /// Nothing was held, and nothing of ours stood in the kernel.
     Nothing,

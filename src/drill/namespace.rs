@@ -1,10 +1,11 @@
-//! Scratch namespaces: a way in that touches nothing outside, and further ones to build peers in.
+//! Scratch namespaces: a way in for a process with one thread, which never comes back, and further ones to build peers in.
 //!
 //! A network namespace belongs to a thread, and a socket to the namespace that it was made in. So a [`Namespace`] is a
 //! file descriptor, and [`Namespace::run`] runs a closure on a thread of its own that has joined it; a socket or a
 //! child process made there stays there. No fork, because a program with threads must not fork.
 //!
-//! **Invariant:** whoever holds a [`NotInitial`] runs on a thread whose network namespace is not the initial one.
+//! **Invariant:** whoever holds a [`NotInitial`] runs on a thread whose network namespace is neither that of process 1, as
+//! far as it may be read, nor that which the process came from. In a container process 1 is the container's.
 
 use std::fmt;
 use std::fs::File;

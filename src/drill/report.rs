@@ -46,14 +46,15 @@ pub struct Copied {
     pub left_out: Vec<String>,
 }
 
-/// One lifeline under 200 probes a second, from before the declaration until after the restore.
+/// One lifeline under probes, each sent 5 ms after the one before or when that one is answered or lost, whichever is later,
+/// from before the declaration until after the restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifelineResult {
     /// Its name and what was probed.
     pub what: String,
     /// Probes sent.
     pub sent: u64,
-    /// Probes without an answer within a second, but for those below.
+    /// Probes without an answer within 950 ms, but for those below.
     pub lost: u64,
     /// Probes lost while traffic control was put on links or taken off: the kernel stops a link's transmit queue for a few
     /// milliseconds then (`dev_deactivate()` in `net/sched/sch_generic.c`), and the plan warns of it.

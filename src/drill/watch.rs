@@ -1,4 +1,5 @@
-//! Watches a lifeline while everything else happens: 200 questions a second, and how many went without an answer.
+//! Watches a lifeline while everything else happens: one question after the other, at most 200 a second, and how many went
+//! without an answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use super::namespace::Namespace;
 use super::probe::Origin;
 use super::scene::{self, Probe};
 
-/// 200 a second.
+/// At most 200 a second: the next one waits for the answer to this.
 const EVERY: Duration = Duration::from_millis(5);
 /// Just under the second after which TCP sends a lost SYN again (RFC 6298): later answers are those of a probe that was
 /// dropped, sooner ones at worst those of a busy machine.

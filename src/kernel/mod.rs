@@ -71,7 +71,8 @@ pub struct Glance {
     pub steady: bool,
 }
 
-/// A subscription to changes of links, addresses, routes, rules, nexthops, neighbours and traffic control.
+/// A subscription to changes of links, addresses, routes, rules, nexthops and traffic control. Neighbours and sysctls tell
+/// of no change here: who wants to know reads them.
 pub trait Watch: Send + fmt::Debug {
     /// Waits until something changed or the time is over. Level-triggered: one `Changed` may stand for many events.
     ///

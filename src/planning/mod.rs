@@ -5,8 +5,9 @@
 //! computation; [`plan`] adds what an operator must know beforehand; [`armed`] is the host with what may stand before a
 //! cut.
 //!
-//! Nothing here reads a clock, a file or a socket, and nothing here touches an object that is not ours, but for those
-//! that a cut holds: withdrawn routes, links down, link groups and the two `local` rules.
+//! Nothing here reads a clock, a file or a socket. A cut touches no object that is not ours, but for those that it holds:
+//! withdrawn routes, links down, link groups and the two `local` rules. A restore adds what the kernel took with a link that
+//! was down, and switches that link's duplicate address detection off while it comes up.
 
 mod armed;
 mod check;

@@ -2,7 +2,8 @@
 //!
 //! `journal.json` holds the emergencies that are held; `baseline.json` and its copy hold the snapshot that the host goes
 //! back to. The baseline is written before the first journal and removed after the last, so that a journal never stands
-//! without one, and it only grows between, by what later cuts take. Each file begins with a line that tells damage from absence:
+//! without one. In between it is replaced by what has grown by what later cuts take, and after a reboot by the new host.
+//! Each file begins with a line that tells damage from absence:
 //!
 //! ```text
 //! portcullis-journal 1 <bytes that follow> <their SHA-256>

@@ -1,4 +1,5 @@
-//! Idempotency keys: the same key with the same request gives the first answer again, and nothing is done twice.
+//! Idempotency keys: the same key with the same request leads to the same emergency, as it stands by then, and nothing is
+//! done twice while the daemon runs and remembers the key.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,7 @@ use crate::model::plan::canonical_digest;
 /// Keys that are remembered; the oldest goes first.
 const KEYS_MAX: usize = 1024;
 
-/// What was done under which key. Forgotten at a restart, like the connections that could repeat them.
+/// What was done under which key. Forgotten at a restart: a request that is repeated after it is a new one.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     seen: VecDeque<(String, Digest, EmergencyId)>,

@@ -1,11 +1,14 @@
-//! Owns the state of every emergency and is the only one that changes it, the journal, the audit log and the kernel.
+//! Owns the state of every emergency and is the only one in the daemon that changes it, the journal, the audit log and the
+//! kernel. Where the daemon is gone, the guardian restores.
 //!
-//! It runs on a thread of its own and does one thing at a time, so a question is answered from one consistent state. Its
-//! order is always the same: decide (pure), record and journal (durable), act on the kernel, read back, record what was
+//! It runs on a thread of its own and does one thing at a time, so a question is answered from one consistent state. Plans
+//! alone are drawn beside it (`drawing`), and one for a cut counts only if nothing was changed meanwhile. The order of a
+//! cut is always the same: decide (pure), record and journal (durable), act on the kernel, read back, record what was
 //! seen. A crash between any two of these is recovered from by `recovery`, which is the same computation as the first
 //! apply. A restore waits for neither record nor journal.
 //!
-//! The one await is for the next input; it is cancel-safe, because nothing is half done at that point.
+//! The one await is for the next input, of whichever kind comes first; it is cancel-safe, because nothing is half done at
+//! that point.
 
 mod arming;
 mod books;

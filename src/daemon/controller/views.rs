@@ -153,7 +153,7 @@ impl Controller {
         })
     }
 
-    /// Those that are not over, oldest first, then the past, newest first.
+    /// `GET /v1/emergencies`: those that are not over, oldest first.
     pub(super) fn emergency_list(&self) -> Vec<EmergencyView> {
         self.emergencies.iter().map(|e| self.show(e)).collect()
     }

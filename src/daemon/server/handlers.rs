@@ -76,7 +76,7 @@ pub(super) async fn plan(
 /// Declares an emergency. Answers when the cut is read back from the kernel.
 #[utoipa::path(post, path = "/v1/emergencies", request_body = DeclareRequest,
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters; the same key with the same request is carried out once"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters; the same key with the same request is carried out once, as long as the daemon runs"),
         ("If-Match" = Option<String>, Header, description = "The digest of the plan that was approved; another plan is refused"),
     ),
     responses((status = 201, description = "In force", body = EmergencyView, headers(("Location" = String, description = "The path of the emergency")))))]
@@ -93,7 +93,7 @@ pub(super) async fn declare(
 }
 
 /// Every emergency that is not over.
-#[utoipa::path(get, path = "/v1/emergencies", responses((status = 200, description = "The emergencies, oldest first", body = Vec<EmergencyView>)))]
+#[utoipa::path(get, path = "/v1/emergencies", responses((status = 200, description = "The emergencies that are not over, oldest first", body = Vec<EmergencyView>)))]
 pub(super) async fn emergencies(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -143,7 +143,7 @@ pub(super) async fn confirm(
 #[utoipa::path(post, path = "/v1/emergencies/{id}/extend", request_body = ExtendRequest,
     params(
         ("id" = String, Path, description = "The emergency's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters; the same key extends once"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters; the same key extends once, as long as the daemon runs"),
     ),
     responses((status = 200, description = "Extended", body = EmergencyView)))]
 pub(super) async fn extend(

@@ -1,4 +1,5 @@
-//! Every limit on what a caller can take from the server, in one place. Tests shorten them; nothing else does.
+//! What a caller can take from the server: connections, requests, bytes and time. What the controller and the store hold
+//! for callers has its limit there. Tests shorten these, and a daemon with few descriptors takes fewer connections.
 
 use std::time::Duration;
 

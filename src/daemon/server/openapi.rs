@@ -91,8 +91,9 @@ fn can_give(method: Method, code: Code) -> bool {
         Code::ShuttingDown | Code::Internal => method != Method::OpenApi,
         Code::TooLarge | Code::TooSlow => verb == Verb::Post,
         Code::NoSuchPolicy => matches!(method, Method::Policy | Method::Plan | Method::Declare),
-        Code::NoSuchEmergency => path.contains("{id}"),
-        Code::WrongState => changes || method == Method::Receipt,
+        // A declaration that is repeated under its key may lead to an emergency that is long over.
+        Code::NoSuchEmergency => path.contains("{id}") || method == Method::Declare,
+        Code::WrongState => matches!(method, Method::Confirm | Method::Extend | Method::Revert),
         Code::OverLimit => matches!(method, Method::Plan | Method::Declare | Method::Extend),
         Code::PlanRefused => matches!(method, Method::Plan | Method::Declare),
         Code::WrongOccasion | Code::PlanChanged | Code::RiskNotAccepted => method == Method::Declare,
@@ -102,10 +103,8 @@ fn can_give(method: Method, code: Code) -> bool {
         Code::NoRecord => changes && method != Method::Revert,
         Code::NoJournal => changes && method != Method::Revert,
         Code::NoGuardian => method == Method::Declare,
-        Code::KernelRefused => matches!(
-            method,
-            Method::Status | Method::Snapshot | Method::Plan | Method::Declare | Method::Revert
-        ),
-        Code::Partial => matches!(method, Method::Declare | Method::Revert),
+        Code::KernelRefused => matches!(method, Method::Snapshot | Method::Plan | Method::Declare),
+        // What a revert could not put back is in its receipt.
+        Code::Partial => method == Method::Declare,
     }
 }

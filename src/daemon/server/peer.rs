@@ -69,7 +69,7 @@ impl Grants {
         Err(Failure::refused(
             Code::Forbidden,
             &format!("uid {} does not hold the right `{}`", peer.uid, name(right)),
-            "ask whoever runs this host to grant it in portcullis.toml",
+            "ask root, or the user whom the daemon runs as: they hold every right",
         ))
     }
 }

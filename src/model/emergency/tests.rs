@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn no_clock_lengthens_a_cut_over_a_reboot(uptime in 0_u64..20_000, wall in any::<i64>()) {
+    fn over_a_reboot_no_clock_leaves_more_than_the_whole_time_less_the_uptime(uptime in 0_u64..20_000, wall in any::<i64>()) {
         let deadline = Deadline::after(moment(1_000), 10_000);
         let now = Moment { boot_id: "boot-2".to_owned(), boottime_ms: uptime, wall_ms: wall };
         prop_assert!(deadline.remaining_ms(&now) <= 10_000_u64.saturating_sub(uptime));
