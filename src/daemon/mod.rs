@@ -15,6 +15,7 @@ pub mod guardian;
 pub mod main;
 pub mod monitor;
 pub mod namespace;
+pub mod no_plan;
 pub mod offline;
 pub mod policies;
 pub mod resolver;

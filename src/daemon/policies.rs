@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::model::names::{Digest, PolicyName};
 use crate::model::plan::canonical_digest;
 use crate::model::policy::Policy;
-use crate::model::policy_file::{self, PolicyErrors};
+use crate::model::policy_file::{self, PolicyErrors, SOURCE_MAX_BYTES};
 
-/// A policy is a page of text; more is a mistake.
-const FILE_MAX_BYTES: u64 = 256 * 1024;
 /// More policies than anybody can choose from at 3 a.m.
 const FILES_MAX: usize = 256;
 
@@ -135,16 +133,17 @@ fn read(path: &Path) -> Result<String, LoadError> {
         path: path.to_owned(),
         source,
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(FILE_MAX_BYTES + 1)
-        .read_to_string(&mut text)
+    file.take(SOURCE_MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
         .map_err(failed)?;
-    if text.len() as u64 > FILE_MAX_BYTES {
+    if bytes.len() > SOURCE_MAX_BYTES {
         return Err(LoadError::TooMuch {
             path: path.to_owned(),
-            limit: format!("{FILE_MAX_BYTES} bytes"),
+            limit: format!("{SOURCE_MAX_BYTES} bytes"),
         });
     }
-    Ok(text)
+    let text = String::from_utf8(bytes);
+    text.map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error())))
 }

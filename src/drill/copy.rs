@@ -16,6 +16,7 @@ use crate::model::change::{Change, LinkSetting};
 use crate::model::names::InterfaceName;
 use crate::model::object::{Family, Link, Route, Sysctl};
 use crate::model::snapshot::{Object, Snapshot};
+use crate::model::sysctl::of_link;
 
 /// More links than this are not stood in for; a rehearsal needs the kinds, not the number.
 const LINKS_MAX: usize = 64;
@@ -130,15 +131,15 @@ fn add_link(link: &Link, proof: NotInitial) -> Result<Namespace, DrillError> {
 
 /// The far side answers at once, for every address that it is given, and forwards nothing by itself.
 fn far_sysctls() -> Vec<Sysctl> {
-    let set = |name: &str, value: &str| Sysctl {
-        name: name.to_owned(),
-        value: value.to_owned(),
+    let off = |link: &str, key: &str| Sysctl {
+        name: of_link("ipv6", link, key),
+        value: "0".to_owned(),
     };
     vec![
-        set("net.ipv6.conf.all.accept_dad", "0"),
-        set("net.ipv6.conf.default.accept_dad", "0"),
-        set(&format!("net.ipv6.conf.{FAR_END}.accept_dad"), "0"),
-        set(&format!("net.ipv6.conf.{FAR_END}.accept_ra"), "0"),
+        off("all", "accept_dad"),
+        off("default", "accept_dad"),
+        off(FAR_END, "accept_dad"),
+        off(FAR_END, "accept_ra"),
     ]
 }
 
@@ -152,7 +153,7 @@ fn write_sysctls(sysctls: &[Sysctl]) -> Result<(), DrillError> {
 /// The host's sysctls, but for duplicate address detection, which would only make the rehearsal wait.
 fn sysctls(host: &Snapshot) -> Vec<Change> {
     let no_dad = host.links.iter().map(|l| Sysctl {
-        name: format!("net.ipv6.conf.{}.accept_dad", l.name.to_string().replace('.', "/")),
+        name: of_link("ipv6", &l.name.to_string(), "accept_dad"),
         value: "0".to_owned(),
     });
     let copied = host

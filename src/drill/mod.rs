@@ -24,6 +24,7 @@ use self::namespace::Scratch;
 use self::rehearsal::Rehearsal;
 use self::report::Report;
 pub use crate::daemon::controller::Arm;
+use crate::daemon::no_plan::NoPlan;
 use crate::daemon::policies::{LoadError, Policies};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::{Kernel, Kinds};
@@ -39,7 +40,7 @@ pub enum DrillError {
     #[error("no safe plan for this host: {why} ({code})")]
     Plan {
         /// The stable code.
-        code: String,
+        code: &'static str,
         /// What is in the way.
         why: String,
         /// What to do.
@@ -119,16 +120,14 @@ pub fn run(file: &Path, source: String, arm: Arm) -> Result<Report, DrillError> 
 }
 
 fn plan(policies: &Policies, state: &crate::model::snapshot::Snapshot) -> Result<crate::model::plan::Plan, DrillError> {
-    let refused = |code: &str, why: String, hint: &str| DrillError::Plan {
-        code: code.to_owned(),
-        why,
-        hint: hint.to_owned(),
-    };
-    let loaded = policies
-        .iter()
-        .next()
-        .ok_or_else(|| refused("no-policy", "there is no policy".to_owned(), ""))?;
-    let pinned = crate::daemon::resolver::resolve(&loaded.policy)
-        .map_err(|e| refused("name-unresolved", e.to_string(), "write the address into the policy"))?;
-    planning::plan(&loaded.policy, state, state, &[], &pinned).map_err(|e| refused(e.code(), e.to_string(), e.hint()))
+    let refused = |NoPlan { code, why, hint }: NoPlan| DrillError::Plan { code, why, hint };
+    let loaded = policies.iter().next().ok_or_else(|| {
+        refused(NoPlan {
+            code: "no-policy",
+            why: "there is no policy".to_owned(),
+            hint: String::new(),
+        })
+    })?;
+    let pinned = crate::daemon::resolver::resolve(&loaded.policy).map_err(|e| refused(e.into()))?;
+    planning::plan(&loaded.policy, state, state, &[], &pinned).map_err(|e| refused(e.into()))
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use super::KernelError;
 use crate::model::names::InterfaceName;
 use crate::model::object::{Link, Sysctl};
+use crate::model::sysctl::of_link;
 
 /// Of the whole namespace: forwarding, reverse path filtering, and whether IPv6 addresses survive a link's going down.
 pub const OF_HOST: [&str; 5] = [
@@ -50,7 +51,7 @@ pub fn read(links: &[Link]) -> Result<Vec<Sysctl>, KernelError> {
     for link in links {
         for (family, keys) in OF_LINK {
             for key in keys {
-                let name = || format!("net.{family}.conf.{}.{key}", link.name.to_string().replace('.', "/"));
+                let name = || of_link(family, &link.name.to_string(), key);
                 found.extend(read_one(path_of_link(family, &link.name, key), name)?);
             }
         }

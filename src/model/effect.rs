@@ -162,11 +162,11 @@ fn write_sysctl(state: &mut Snapshot, sysctl: &Sysctl) -> Outcome {
 /// Whether a per-link sysctl is on, for the link itself or for all.
 fn is_on(state: &Snapshot, family: &str, link: &str, key: &str) -> bool {
     let on = |scope: &str| {
-        let name = format!("net.{family}.conf.{scope}.{key}");
+        let name = super::sysctl::of_link(family, scope, key);
         let value = state.sysctls.iter().find(|s| s.name == name).map(|s| s.value.as_str());
         value.is_some_and(|v| v.parse::<i64>().is_ok_and(|n| n > 0))
     };
-    on("all") || on(&link.replace('.', "/"))
+    on("all") || on(link)
 }
 
 fn remove_first<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool) -> Outcome {

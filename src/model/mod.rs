@@ -25,4 +25,5 @@ pub mod receipt;
 pub mod record;
 pub mod segment;
 pub mod snapshot;
+pub mod sysctl;
 pub mod text;

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::{Controller, reading};
 use crate::api::error::{ApiError, Code, chain};
+use crate::daemon::no_plan::NoPlan;
 use crate::daemon::policies::Loaded;
 use crate::daemon::resolver;
 use crate::kernel::{Kernel, KernelError};
@@ -145,28 +146,18 @@ impl Ground {
 
     /// Plans against the host as it is, and has the plan checked by the second opinion.
     fn draw(&self, kernel: &mut dyn Kernel, loaded: &Loaded) -> Result<Draw, ApiError> {
-        let refused = |code: &str, why: String, hint: &str| {
-            ApiError::new(
-                Code::PlanRefused,
-                format!("no safe plan for policy `{}`: {why} ({code})", loaded.policy.name),
-                hint,
-            )
+        let refused = |NoPlan { code, why, hint }: NoPlan| {
+            let detail = format!("no safe plan for policy `{}`: {why} ({code})", loaded.policy.name);
+            ApiError::new(Code::PlanRefused, detail, hint)
         };
-        let pinned = resolver::resolve(&loaded.policy)
-            .map_err(|e| refused("name-unresolved", e.to_string(), "write the address into the policy"))?;
+        let pinned = resolver::resolve(&loaded.policy).map_err(|e| refused(e.into()))?;
         let host = reading::ground(kernel, &self.in_force, &loaded.policy.methods).map_err(|e| unread(&e))?;
         let baseline = self.baseline.as_ref().unwrap_or(&host);
-        let plan = planning::plan(&loaded.policy, &host, baseline, &self.in_force, &pinned)
-            .map_err(|e| refused(e.code(), e.to_string(), e.hint()))?;
+        let plan =
+            planning::plan(&loaded.policy, &host, baseline, &self.in_force, &pinned).map_err(|e| refused(e.into()))?;
         let mut cuts = self.in_force.clone();
         cuts.push(plan.cut.clone());
-        planning::check(&plan.steps, &host, &cuts).map_err(|e| {
-            refused(
-                "unsafe-plan",
-                e.to_string(),
-                "report this: planner and checker disagree",
-            )
-        })?;
+        planning::check(&plan.steps, &host, &cuts).map_err(|e| refused(e.into()))?;
         Ok(Draw { plan, host })
     }
 }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::super::object::{Address, Family, Link, Route, Volatile};
+use super::super::sysctl;
 use super::address::{SCOPE_HOST, SCOPE_LINK, connect_v4, connect_v6, multicast_v6};
 use super::{Outcome, Snapshot, errno, is_on, nexthop, route};
 
@@ -107,7 +108,7 @@ fn forget_mtu_v6(state: &mut Snapshot, index: u32) {
 }
 
 fn sysctl_name(link: &Link, key: &str) -> String {
-    format!("net.ipv6.conf.{}.{key}", link.name.to_string().replace('.', "/"))
+    sysctl::of_link("ipv6", &link.name.to_string(), key)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -191,10 +192,7 @@ fn bring_v6(state: &mut Snapshot, link: &Link, of_link: &[Address]) -> Result<()
 
 /// The link-local address that `addrconf_dev_config()` makes of a hardware address of six bytes (RFC 4291 appendix A).
 fn link_local(state: &Snapshot, link: &Link) -> Option<Address> {
-    let mode = format!(
-        "net.ipv6.conf.{}.addr_gen_mode",
-        link.name.to_string().replace('.', "/")
-    );
+    let mode = sysctl_name(link, "addr_gen_mode");
     let other_mode = state.sysctls.iter().any(|s| s.name == mode && s.value != "0");
     let [a, b, c, d, e, f] = link.mac.as_slice().try_into().ok()?;
     let low = [a ^ 0x02, b, c, 0xff, 0xfe, d, e, f];

@@ -7,6 +7,7 @@
 use crate::model::change::Change;
 use crate::model::object::{Family, Link, Sysctl};
 use crate::model::snapshot::{Object, Snapshot};
+use crate::model::sysctl;
 
 use super::Work;
 use super::lost::Lost;
@@ -22,7 +23,7 @@ pub(super) fn is_ours(sysctl: &Sysctl) -> bool {
 }
 
 fn name(link: &Link) -> String {
-    format!("net.ipv6.conf.{}.accept_dad", link.name.to_string().replace('.', "/"))
+    sysctl::of_link("ipv6", &link.name.to_string(), "accept_dad")
 }
 
 fn value<'a>(state: &'a Snapshot, name: &str) -> Option<&'a str> {
