@@ -54,3 +54,24 @@ fn a_bad_audit_file_is_told_by_verify_whatever_is_in_it() {
         },
     );
 }
+
+#[test]
+fn a_proof_is_of_the_log_of_the_daemon_at_the_socket_and_not_of_another() {
+    let test = "audit_file::a_proof_is_of_the_log_of_the_daemon_at_the_socket_and_not_of_another";
+    world::inside(test, |world| {
+        let (host, home) = (host(world), home());
+        let daemon = home.start(&host);
+        let id = daemon.declare("additive", LONG_MS)["id"].as_str().unwrap().to_owned();
+        assert_eq!(home.cli(&host, &["revert", &id]).exit, Some(0));
+        let line = ["audit", "prove", "2", "--size", "3"];
+        let asked = home.cli(&host, &line);
+        assert_eq!(asked.exit, Some(0), "{asked:?}");
+        let read = home.cli(
+            &host,
+            &[&line[..], &["--file", home.audit().to_str().unwrap()]].concat(),
+        );
+        assert_eq!(asked.stdout, read.stdout);
+        daemon.stop();
+        assert_error(&home.cli(&host, &line), 4, &["hint:"]);
+    });
+}
