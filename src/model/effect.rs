@@ -15,7 +15,6 @@
 //! - Equal IPv6 gateway routes stay apart, where the kernel shows them as one multipath route.
 //! - VRFs do not choose tables; resilient groups have no buckets; a lookup for a gateway knows no source and no mark.
 //! - A qdisc other than `clsact` and `ingress` only takes and leaves its place.
-//! - The last IPv4 address of a link that goes leaves the link's legs of multipath routes, which the kernel takes.
 //! - Removing a link leaves rules and filters that name it, as the kernel does, but says nothing of `detached`.
 
 mod address;
@@ -28,7 +27,7 @@ pub(crate) mod route;
 mod tests;
 
 use super::change::{Change, LinkSetting, Outcome};
-use super::object::{Neighbour, Rule, Sysctl};
+use super::object::{Neighbour, Rule, RuleAction, Sysctl};
 use super::snapshot::{Object, Snapshot};
 
 pub use address::settle;
@@ -105,7 +104,7 @@ fn add_rule(state: &mut Snapshot, rule: &Rule) -> Result<Outcome, i32> {
     if state.rules.contains(rule) {
         return Ok(Outcome::AlreadySo);
     }
-    if let super::object::RuleAction::Goto(target) = rule.action
+    if let RuleAction::Goto(target) = rule.action
         && target <= rule.preference
     {
         return Err(errno::EINVAL);
@@ -117,7 +116,35 @@ fn add_rule(state: &mut Snapshot, rule: &Rule) -> Result<Outcome, i32> {
 }
 
 fn delete_rule(state: &mut Snapshot, rule: &Rule) -> Outcome {
-    remove_first(&mut state.rules, |r| r == rule)
+    remove_first(&mut state.rules, |r| takes_rule(rule, r))
+}
+
+/// Whether a request to delete the one takes the other, if it comes to it first: what the request does not name is not
+/// compared, nor are `not` and where a `goto` goes (`rule_find()` in `net/core/fib_rules.c`).
+pub(crate) fn takes_rule(request: &Rule, there: &Rule) -> bool {
+    fn named<T: PartialEq>(wanted: &Option<T>, there: &Option<T>) -> bool {
+        wanted.is_none() || wanted == there
+    }
+    let action = match (request.action, there.action) {
+        (RuleAction::Goto(_), RuleAction::Goto(_)) => true,
+        (wanted, there) => wanted == there,
+    };
+    let place = |r: &Rule| (r.family, r.preference, r.protocol);
+    action
+        && place(request) == place(there)
+        && named(&request.source, &there.source)
+        && named(&request.destination, &there.destination)
+        && named(&request.iif, &there.iif)
+        && named(&request.oif, &there.oif)
+        && named(&request.mark, &there.mark)
+        && named(&request.uid_range, &there.uid_range)
+        && named(&request.ip_protocol, &there.ip_protocol)
+        && named(&request.source_ports, &there.source_ports)
+        && named(&request.destination_ports, &there.destination_ports)
+        && named(&request.suppress_prefix_length, &there.suppress_prefix_length)
+        && named(&request.suppress_group, &there.suppress_group)
+        && (request.tos == 0 || request.tos == there.tos)
+        && (request.extra.is_empty() || request.extra == there.extra)
 }
 
 /// Replaces what stands in its place. Works on a link that is down, too (`neigh_add()` in `net/core/neighbour.c`).

@@ -211,6 +211,8 @@ pub(crate) fn group(id: u32, members: &[u32]) -> Nexthop {
         link: None,
         gateway: None,
         group: members.iter().map(|m| (*m, 0)).collect(),
+        // NHA_GROUP_TYPE: multipath.
+        extra: [(3, vec![0, 0])].into(),
         ..nexthop(id, "10.0.0.1", 0)
     }
 }

@@ -26,9 +26,8 @@ use crate::{addresses_have_settled, blackhole, snapshot, wait_for};
 const REST: Duration = Duration::from_secs(3);
 /// Changes of one sequence.
 const CHANGES: usize = 40;
-/// Sequences of a run. The thirteenth, and more behind it, show what the model leaves out on purpose: the last IPv4
-/// address of a link that goes takes the link's legs of multipath routes with it (`fib_disable_ip()`).
-const SEQUENCES: u64 = 12;
+/// Sequences of a run.
+const SEQUENCES: u64 = 150;
 
 /// Numbers that follow from a seed (SplitMix64).
 struct Random(u64);

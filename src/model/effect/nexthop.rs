@@ -3,6 +3,9 @@
 use super::super::object::{Family, Nexthop, Route};
 use super::{Outcome, Snapshot, errno, route};
 
+/// `include/uapi/linux/nexthop.h`.
+const NHA_GROUP_TYPE: u16 = 3;
+
 /// Creates or replaces: the contract's add of a nexthop is `CREATE | REPLACE`.
 pub(super) fn add(state: &mut Snapshot, nexthop: &Nexthop) -> Result<Outcome, i32> {
     for (member, _) in &nexthop.group {
@@ -20,15 +23,20 @@ pub(super) fn add(state: &mut Snapshot, nexthop: &Nexthop) -> Result<Outcome, i3
     if let Some(gateway) = nexthop.gateway {
         route::check_gateway(state, gateway, nexthop.link, route::Asks::nexthop(nexthop.flags))?;
     }
+    let mut nexthop = nexthop.clone();
+    if !nexthop.group.is_empty() {
+        // A group is a multipath one unless it says otherwise, and the kernel shows it.
+        nexthop.extra.entry(NHA_GROUP_TYPE).or_insert_with(|| vec![0, 0]);
+    }
     match state.nexthops.binary_search_by_key(&nexthop.id, |n| n.id) {
-        Ok(at) if state.nexthops[at] == *nexthop => Ok(Outcome::AlreadySo),
+        Ok(at) if state.nexthops[at] == nexthop => Ok(Outcome::AlreadySo),
         Ok(at) if state.nexthops[at].group.is_empty() != nexthop.group.is_empty() => Err(errno::EINVAL),
         Ok(at) => {
-            state.nexthops[at] = nexthop.clone();
+            state.nexthops[at] = nexthop;
             Ok(Outcome::Applied)
         }
         Err(at) => {
-            state.nexthops.insert(at, nexthop.clone());
+            state.nexthops.insert(at, nexthop);
             Ok(Outcome::Applied)
         }
     }

@@ -68,15 +68,45 @@ pub(crate) fn delete_batch(state: &mut Snapshot, routes: &[Route]) {
 /// Answers about gateways that were given already.
 type Seen = BTreeMap<(IpAddr, Option<u32>, Asks), Result<(), i32>>;
 
-/// Deletes the first that has this identity, the owner's protocol included.
+/// Deletes the first that a request for this route hits.
 pub(super) fn delete(state: &mut Snapshot, route: &Route) -> Outcome {
-    let span = span(state, route);
-    match state.routes[span.clone()].iter().position(|r| same(r, route)) {
+    let found = match route.family {
+        Family::V4 => {
+            let span = span(state, route);
+            let at = state.routes[span.clone()].iter().position(|r| same(r, route));
+            at.map(|at| span.start + at)
+        }
+        Family::V6 => {
+            let place = |r: &Route| (r.family, r.table, r.destination, r.source);
+            let of_node = |r: &Route| place(r) == place(route);
+            state.routes.iter().position(|r| of_node(r) && hits_v6(route, r))
+        }
+    };
+    match found {
         Some(at) => {
-            state.routes.remove(span.start + at);
+            state.routes.remove(at);
             Outcome::Applied
         }
         None => Outcome::AlreadySo,
+    }
+}
+
+/// Whether a request to delete the one takes the other, if it comes to it first (`ip6_route_del()`): of a route through a
+/// nexthop object only the object counts, and what the request does not name is not compared.
+fn hits_v6(request: &Route, there: &Route) -> bool {
+    if !request.hops.is_empty() || !there.hops.is_empty() {
+        return request.metric == there.metric && same(request, there);
+    }
+    match (request.nexthop, there.nexthop) {
+        (Some(wanted), Some(id)) => wanted == id,
+        (None, Some(_)) => true,
+        (Some(_), None) => false,
+        (None, None) => {
+            request.metric == there.metric
+                && request.protocol == there.protocol
+                && (request.link.is_none() || request.link == there.link)
+                && (request.gateway.is_none() || request.gateway == there.gateway)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::hosts::{SSH, UPLINK, WHOLE, cut, enforce, foreign, gateway, policy};
+use super::safety::lifeline_packets;
 use crate::model::change::Change;
 use crate::model::fixture::{link, must, sysctl};
 use crate::model::object::{Family, Rule, RuleAction};
@@ -105,4 +106,25 @@ fn a_lifeline_of_icmp_is_followed_while_a_seal_stands() {
     };
     assert!(check(&[step], &now, &held).is_err());
     assert!(check(&[], &now, &held).is_ok());
+}
+
+#[test]
+fn the_end_of_a_wider_lifeline_takes_no_rule_of_a_narrower_one() {
+    let host = gateway();
+    let wide = SSH.replace("protocol = \"tcp\"\nports = [22]", "protocol = \"any\"");
+    let narrow = cut(&policy("narrow", WHOLE, "use = [\"seal\"]", SSH), &host);
+    let wide = cut(&policy("wide", WHOLE, "use = [\"seal\"]", &wide), &host);
+    let packets = lifeline_packets("ssh");
+    for [first, second] in [[&narrow, &wide], [&wide, &narrow]] {
+        let mut now = host.clone();
+        enforce(&mut now, &host, std::slice::from_ref(first)).unwrap();
+        enforce(&mut now, &host, &[first.clone(), second.clone()]).unwrap();
+        let left = desired(&host, std::slice::from_ref(&narrow)).unwrap();
+        for change in steps(&now, &left).iter().flat_map(|s| &s.changes) {
+            must(&mut now, change);
+            let lost = packets.iter().find(|p| !p.passes(&now));
+            assert!(lost.is_none(), "`{change}` drops {lost:?}");
+        }
+        assert_eq!(steps(&now, &left), [], "at once");
+    }
 }

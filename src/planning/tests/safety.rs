@@ -23,7 +23,7 @@ fn packet(over: u32, source: &str, destination: &str, protocol: u8, ports: (u16,
 }
 
 /// Packets of each lifeline by name.
-fn lifeline_packets(name: &str) -> Vec<Packet> {
+pub(super) fn lifeline_packets(name: &str) -> Vec<Packet> {
     match name {
         "ssh" => vec![
             packet(2, "10.9.0.2", "10.0.0.2", 6, (999, 22)),

@@ -9,6 +9,7 @@ use super::super::ours::{TABLE, is_local_rule, is_our_group, is_our_rule, looks_
 use super::super::slots::{ARRIVE, BYPASS, DOOR, HEAD, JUMP, LOCAL, NEIGHBOUR, OWN};
 use super::{Shift, add, delete, set};
 use crate::model::change::{Change, LinkSetting};
+use crate::model::effect::takes_rule;
 use crate::model::object::{Family, Rule, RuleAction};
 use crate::model::snapshot::{Object, Snapshot};
 
@@ -83,6 +84,8 @@ pub(super) fn as_rule(object: &Object) -> Option<&Rule> {
 /// One family's difference.
 struct Part {
     family: Family,
+    /// Seal's rules, in the kernel's order.
+    there: Vec<Rule>,
     missing: Vec<Rule>,
     extra: Vec<Rule>,
     landing: Option<u32>,
@@ -119,10 +122,12 @@ impl Part {
             (false, false) if there.is_empty() => Head::Needed,
             (false, false) => Head::None,
         };
+        let extra = extra.collect();
         Self {
             family,
+            there: there.into_iter().cloned().collect(),
             missing,
-            extra: extra.collect(),
+            extra,
             landing,
             head,
         }
@@ -146,8 +151,7 @@ impl Part {
         let now = rest.filter(|r| self.is_skipped() || lets_pass(r));
         changes.extend(now.cloned().map(Object::Rule).map(add));
         if self.is_skipped() {
-            let stale = self.extra.iter().filter(|r| r.preference != HEAD);
-            changes.extend(stale.cloned().map(Object::Rule).map(delete));
+            changes.extend(self.deletions(self.extra.iter().filter(|r| r.preference != HEAD)));
         }
         changes
     }
@@ -187,8 +191,7 @@ impl Part {
         if self.is_skipped() {
             return Vec::new();
         }
-        let blocks = self.extra.iter().rev().filter(|r| !lets_pass(r));
-        blocks.cloned().map(Object::Rule).map(delete).collect()
+        self.deletions(self.extra.iter().rev().filter(|r| !lets_pass(r)))
     }
 
     /// In place: what let lifelines pass that are no longer kept; landings last.
@@ -196,9 +199,39 @@ impl Part {
         if self.is_skipped() {
             return Vec::new();
         }
-        let passes = self.extra.iter().filter(|r| lets_pass(r) && !self.is_stray(r));
-        passes.cloned().map(Object::Rule).map(delete).collect()
+        self.deletions(self.extra.iter().filter(|r| lets_pass(r) && !self.is_stray(r)))
     }
+
+    /// A request to delete takes the first rule that agrees with what it names. So a rule that says more is deleted before
+    /// one that says less; and one that is kept, and stands before, is put behind it: what it does the other does meanwhile.
+    fn deletions<'a>(&self, doomed: impl Iterator<Item = &'a Rule>) -> Vec<Change> {
+        let doomed: Vec<&Rule> = doomed.collect();
+        let mut changes = Vec::new();
+        for slot in doomed.chunk_by(|a, b| a.preference == b.preference) {
+            let of_slot = |r: &&Rule| r.preference == slot[0].preference;
+            let mut there: Vec<&Rule> = self.there.iter().filter(of_slot).collect();
+            let mut slot = slot.to_vec();
+            slot.sort_by_cached_key(|r| takes_how_many(r, &there));
+            for rule in slot {
+                let before = there.iter().take_while(|r| **r != rule);
+                let mut kept: Vec<&Rule> = before.filter(|r| takes_rule(rule, r)).copied().collect();
+                kept.sort_by_cached_key(|r| takes_how_many(r, &there));
+                for rule in kept {
+                    changes.extend([delete(Object::Rule(rule.clone())), add(Object::Rule(rule.clone()))]);
+                    there.retain(|r| *r != rule);
+                    there.push(rule);
+                }
+                there.retain(|r| *r != rule);
+                changes.push(delete(Object::Rule(rule.clone())));
+            }
+        }
+        changes
+    }
+}
+
+/// How many of these a request for the rule takes: the fewer, the more it says.
+fn takes_how_many(rule: &Rule, there: &[&Rule]) -> usize {
+    there.iter().filter(|r| takes_rule(rule, r)).count()
 }
 
 /// Whether the rule only lets more pass, or nothing at all; all others cut, or choose what is cut.
