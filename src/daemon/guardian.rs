@@ -11,6 +11,8 @@
 //! | lock free, emergencies in the journal | takes the lock and goes on as a daemon without a socket until all have ended |
 //! | no emergency in the journal, or no directory | ends |
 //!
+//! A daemon that has ended everything, and cannot write it down, ends its guardian, which would otherwise believe the journal.
+//!
 //! The lock makes it exactly once: whoever restores has it. A new daemon that finds the guardian at work asks it to stand
 //! back ([`relieve`]) and takes up the journal, as after any other end; the guardian goes back to watching.
 
@@ -30,7 +32,7 @@ use super::command::{Command, Peer};
 use super::policies::Policies;
 use super::service::{Post, Service};
 use crate::store::StoreError;
-use crate::store::directory::{NamedLock, StateDirectory};
+use crate::store::directory::{Holder, NamedLock, StateDirectory};
 use crate::store::journal;
 use crate::store::ratchet::Keeping;
 
@@ -115,6 +117,29 @@ impl Guardian {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
+    }
+
+    /// Ends it where nothing is held any more and the journal cannot be told so: it would take this process for late.
+    ///
+    /// # Errors
+    /// If its lock cannot be looked at, or the process that was started here cannot be waited for.
+    pub fn dismiss(&mut self) -> io::Result<()> {
+        let lock = match std::fs::File::open(self.state.join(LOCK)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            lock => lock?,
+        };
+        let holder = Holder::of(&lock).filter(|holder| is_guardian(holder.pid));
+        let Some(Holder { pid, .. }) = holder else {
+            return Ok(());
+        };
+        send(pid, Signal::SIGKILL);
+        match self.child.take() {
+            Some(mut child) if i32::try_from(child.id()).is_ok_and(|id| id == pid) => child.wait().map(drop),
+            other => {
+                self.child = other;
+                Ok(())
+            }
+        }
     }
 
     fn is_there(&self) -> io::Result<bool> {

@@ -284,6 +284,13 @@ impl Controller {
         {
             warn!(error = chain(&error), "the journal cannot be written, going on");
         }
+        if self.books.is_behind()
+            && self.emergencies.is_empty()
+            && let Some(guardian) = &mut self.guardian
+            && let Err(error) = guardian.dismiss()
+        {
+            warn!(%error, "the guardian cannot be told that nothing is held");
+        }
         self.books.catch_up(&self.clock.now(), self.watched());
     }
 
