@@ -293,6 +293,9 @@ fn told_to_stand_back() -> io::Result<Arc<AtomicBool>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let mut terminate = {
         let _inside = runtime.enter();
+        // A guardian that is stopped when its daemon dies is told by the kernel to hang up and to go on (setpgid(2), orphaned
+        // process groups). The first alone would end it.
+        drop(signal(SignalKind::hangup())?);
         signal(SignalKind::terminate())?
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
