@@ -13,6 +13,7 @@
 mod boot;
 #[path = "../daemon/mod.rs"]
 mod daemon;
+mod deaths;
 mod guardian;
 mod offline;
 mod points;

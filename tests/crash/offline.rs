@@ -38,7 +38,7 @@ fn forsaken(host: &Namespace, home: &Home, policy: &str) {
 }
 
 /// Takes all room from the file system below.
-fn fill(folder: &Path) {
+pub(super) fn fill(folder: &Path) {
     let mut chunk = vec![1; 1 << 16];
     let ballast = fs::File::create(folder.join("ballast")).unwrap();
     let mut at = 0;
@@ -53,7 +53,7 @@ fn fill(folder: &Path) {
     }
 }
 
-fn mounted(at: &Path, flags: MsFlags, options: &str) {
+pub(super) fn mounted(at: &Path, flags: MsFlags, options: &str) {
     mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some(options)).unwrap();
 }
 

@@ -7,8 +7,8 @@ use crate::model::diff::{is_temporary, pairs, same_identity};
 use crate::model::object::{Address, Family};
 use crate::model::snapshot::Object;
 
-use super::Work;
 use super::lost::Lost;
+use super::{Work, quick};
 
 /// Takes away the link-local addresses that the kernel made when links came up, and that somebody had removed before the cut.
 pub(super) fn unmake(work: &mut Work, lost: &Lost) {
@@ -46,10 +46,11 @@ pub(super) fn put_back(work: &mut Work, lost: &Lost) {
         .map(|a| a.link)
         .collect();
     let mut changes = Vec::new();
-    for link in links {
+    for &link in &links {
         let of_link: Vec<&Address> = missing.iter().filter(|a| is_v6_of(a, link)).collect();
         changes.extend(in_order(work, lost, link, &of_link));
     }
+    quick::set_for(work, lost, &links);
     work.stage("put IPv6 addresses back", changes);
 }
 

@@ -4,6 +4,8 @@
 //! The value carries a mark of ours, so that a restore which is computed anew after a crash knows it and writes back what
 //! the baseline has. A host on which the write fails only waits longer.
 
+use std::collections::BTreeSet;
+
 use crate::model::change::Change;
 use crate::model::object::{Family, Link, Sysctl};
 use crate::model::snapshot::{Object, Snapshot};
@@ -42,11 +44,21 @@ pub(super) fn set(work: &mut Work, lost: &Lost) {
         let mut addresses = lost.target.addresses.iter();
         addresses.any(|a| (a.link, a.family) == (l.index, Family::V6))
     };
+    write_marks(work, lost, has_v6);
+}
+
+/// For links that are up already and get addresses: the kernel makes those of a link that came up only when it tells the
+/// carrier, up to a second later, and by then the restore computes anew and puts them back itself.
+pub(super) fn set_for(work: &mut Work, lost: &Lost, links: &BTreeSet<u32>) {
+    write_marks(work, lost, |l| links.contains(&l.index));
+}
+
+fn write_marks(work: &mut Work, lost: &Lost, of: impl Fn(&Link) -> bool) {
     let untouched = |name: &String| {
         let (then, now) = (value(&lost.target, name), value(&work.state, name));
         now.is_some() && then == now
     };
-    let carrying = work.state.links.iter().filter(|l| lost.carries(l) && has_v6(l));
+    let carrying = work.state.links.iter().filter(|l| lost.carries(l) && of(l));
     let writes: Vec<Change> = carrying.map(name).filter(untouched).map(|n| write(n, MARK)).collect();
     work.stage("let addresses come back at once", writes);
 }
@@ -109,6 +121,18 @@ mod tests {
         let (baseline, now, cut) = unplugged();
         let changes = changes(&now, &baseline, &cut);
         assert_eq!(changes.first(), Some(&write(NAME.to_owned(), MARK)));
+        assert_eq!(changes.last(), Some(&write(NAME.to_owned(), "1")));
+    }
+
+    #[test]
+    fn an_address_that_is_still_missing_with_the_link_up_comes_back_without_detection_too() {
+        let (baseline, _, cut) = unplugged();
+        let mut now = baseline.clone();
+        must(&mut now, &Change::Delete(Object::Address(address(2, "fd00::1/64"))));
+        settle(&mut now);
+        let changes = changes(&now, &baseline, &cut);
+        assert_eq!(changes.first(), Some(&write(NAME.to_owned(), MARK)));
+        assert!(changes.contains(&Change::Add(Object::Address(address(2, "fd00::1/64")))));
         assert_eq!(changes.last(), Some(&write(NAME.to_owned(), "1")));
     }
 
