@@ -11,10 +11,9 @@ use std::sync::Mutex;
 use std::thread;
 
 use nix::mount::MsFlags;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 
 use super::daemon::Daemon;
-use super::guardian::guardians;
 use super::offline::fill;
 use super::state_directory::kill_both;
 use super::{host, world};
@@ -46,7 +45,7 @@ const TABLE: [(&str, Needs, Harm); 27] = [
         "guardian stopped (SIGSTOP), daemon killed",
         Needs::Nothing,
         |scene, daemon| {
-            kill(guardians(&scene.home)[0], Signal::SIGSTOP).unwrap();
+            scene.stop_guardian();
             daemon.kill();
             None
         },

@@ -189,13 +189,6 @@ impl<'a> Scene<'a> {
             "{context}: restored before it was due"
         );
         let latest = record.unwrap_or(at) - due;
-        if latest > 500 {
-            println!(
-                "SLOW {context} {latest}\n{}\n{:?}",
-                self.home.log(),
-                recorded(&self.home, "restored")
-            );
-        }
         assert!(latest <= GRACE_MS, "{context}: ended {latest} ms after it was due");
         let lives = |daemon: &mut Daemon| daemon.kid.child().try_wait().unwrap().is_none();
         Ended {
@@ -271,6 +264,23 @@ impl<'a> Scene<'a> {
         let all = guardians(&self.home);
         assert_eq!(all.len(), 1);
         kill(all[0], Signal::SIGKILL).unwrap();
+    }
+
+    /// The kernel looks for stopped processes when the daemon dies, so all of its threads must have stopped by then.
+    pub(super) fn stop_guardian(&self) {
+        let guardian = guardians(&self.home)[0];
+        kill(guardian, Signal::SIGSTOP).unwrap();
+        let stopped = |task: fs::DirEntry| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap();
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|rest| rest.trim_start().starts_with('T'))
+        };
+        wait_until("the guardian has stopped", PATIENT, || {
+            fs::read_dir(format!("/proc/{guardian}/task"))
+                .unwrap()
+                .all(|task| stopped(task.unwrap()))
+        });
     }
 
     pub(super) fn empty_policies(&self) {
