@@ -118,7 +118,7 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
         work.done.steps.push(step);
     }
     work.name_lost_links(lost);
-    quick::set(&mut work, lost);
+    let coming_up = quick::set(&mut work, lost);
     work.links(lost);
     addresses::unmake(&mut work, lost);
     addresses::put_back(&mut work, lost);
@@ -133,7 +133,9 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
         routes::put_back_late(&mut work, deferred);
     }
     work.wait(waits);
-    quick::put_back(&mut work, lost);
+    if coming_up == quick::ComingUp::No {
+        quick::put_back(&mut work, lost);
+    }
     work.done
 }
 
