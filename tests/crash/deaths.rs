@@ -24,9 +24,9 @@ const POLICIES: [&str; 2] = ["additive", "link"];
 /// Rows under way side by side.
 const LANES: usize = 6;
 /// Midnight of the first of January 2100, in seconds since 1970.
-const IN_2100: i64 = 4_102_444_800;
+const IN_2100: (&str, i64) = ("2100-", 4_102_444_800);
 /// Some hours into 1970.
-const IN_1970: i64 = 20_000;
+const IN_1970: (&str, i64) = ("1970-", 20_000);
 
 /// What becomes of a cut that is in force: whoever is left to end it.
 type Harm = fn(&Scene<'_>, Daemon) -> Option<Daemon>;

@@ -130,6 +130,8 @@ pub(super) struct Scene<'a> {
     /// When it must end, on CLOCK_BOOTTIME.
     due_ms: Cell<u64>,
     restarted: Cell<bool>,
+    /// How the time of the record of its end begins.
+    year: Cell<&'static str>,
     _shelf: Shelf,
 }
 
@@ -149,6 +151,7 @@ impl<'a> Scene<'a> {
             lies: lies.path(),
             due_ms: Cell::new(0),
             restarted: Cell::new(false),
+            year: Cell::new("20"),
             _shelf: shelf,
         }
     }
@@ -188,6 +191,11 @@ impl<'a> Scene<'a> {
             record.is_none_or(|record| record >= due),
             "{context}: restored before it was due"
         );
+        let told = self.home.path().join("read-only").exists();
+        assert!(
+            !told || record.is_none(),
+            "{context}: recorded in a read-only directory"
+        );
         let latest = record.unwrap_or(at) - due;
         assert!(latest <= GRACE_MS, "{context}: ended {latest} ms after it was due");
         let lives = |daemon: &mut Daemon| daemon.kid.child().try_wait().unwrap().is_none();
@@ -218,6 +226,13 @@ impl<'a> Scene<'a> {
         wait_until("the guardian ends when nothing is held", PATIENT, || {
             guardians(&self.home).is_empty()
         });
+        let year = self.year.get();
+        let dated =
+            |record: &Value| record["event"] == "restored" && record["time"].as_str().unwrap().starts_with(year);
+        assert!(
+            records(&self.home).iter().any(dated),
+            "{context}: restored in {year}, by its record"
+        );
         let verified = self
             .home
             .cli(self.host, &["audit", "verify", self.home.audit().to_str().unwrap()]);
@@ -310,7 +325,8 @@ impl<'a> Scene<'a> {
     }
 
     /// Sets the wall clock of the row's processes.
-    pub(super) fn set_clock(&self, seconds: i64) {
+    pub(super) fn set_clock(&self, (year, seconds): (&'static str, i64)) {
+        self.year.set(year);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         self.lie("clock", &(seconds - i64::try_from(now.as_secs()).unwrap()).to_string());
     }
