@@ -14,12 +14,12 @@ use portcullis::drill::namespace::Namespace;
 use serde_json::Value;
 
 use super::Harm;
-use crate::daemon::{Daemon, Home, PATIENT, bin};
+use crate::daemon::{Daemon, Home, PATIENT};
 use crate::guardian::guardians;
 use crate::home;
 use crate::offline::{fill, mounted};
 use crate::world::state::{assert_same, state, without_order};
-use crate::world::wait_until;
+use crate::world::{bin, wait_until};
 
 /// Long enough to do a row's harm first, on a busy machine.
 const FOR_MS: u64 = 3_000;
