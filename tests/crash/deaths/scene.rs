@@ -166,6 +166,9 @@ impl<'a> Scene<'a> {
         assert_ne!(seen(self.host), before, "{context}: the cut stands");
         let mut survivor = harm(&self, daemon);
         let ended = self.end(&context, &before, survivor.as_mut());
+        if let (None, Some(daemon)) = (ended.recorded_after_ms, survivor.as_mut()) {
+            self.assert_not_taken_for_late(&context, daemon);
+        }
         self.clear_up(&context, survivor);
         assert_same(&before, &seen(self.host));
         ended
@@ -207,6 +210,16 @@ impl<'a> Scene<'a> {
                 true => "the daemon",
                 false => "the guardian",
             },
+        }
+    }
+
+    /// The journal still says that the cut is held: whoever reads it would end a daemon that is late by so much.
+    fn assert_not_taken_for_late(&self, context: &str, daemon: &mut Daemon) {
+        let lives = |daemon: &mut Daemon| daemon.kid.child().try_wait().unwrap().is_none();
+        if lives(daemon) {
+            let until = self.due_ms.get() + GRACE_MS;
+            wait_until("a guardian would have acted", PATIENT, || boottime_ms() > until);
+            assert!(lives(daemon), "{context}: the daemon was taken for late");
         }
     }
 
