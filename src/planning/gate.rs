@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Refusal;
+use super::desired::Desired;
 use super::flow::{self, Course};
 use super::ours::{IFB_INDEX, IFB_NAME, Pair, ifb, is_egress_block, is_our_filter, is_our_link, is_our_qdisc};
 use super::resolve::widen;
@@ -357,6 +358,49 @@ impl Layout<'_> {
             drop: arp + 3,
         })
     }
+}
+
+/// The filters of others that have come to stand before the last of ours in the same place, and decide before it does.
+#[must_use]
+pub fn filters_in_front<'a>(now: &'a Snapshot, desired: &Desired) -> Vec<&'a Filter> {
+    let mut last: BTreeMap<Attach, u16> = BTreeMap::new();
+    for object in &desired.present {
+        if let Object::Filter(ours) = object
+            && is_our_filter(ours)
+        {
+            let known = last.entry(ours.attach).or_insert(ours.preference);
+            *known = ours.preference.max(*known);
+        }
+    }
+    let before = |f: &&Filter| f.chain == 0 && last.get(&f.attach).is_some_and(|last| f.preference <= *last);
+    now.filters
+        .iter()
+        .filter(before)
+        .filter(|f| !is_our_filter(f))
+        .collect()
+}
+
+/// Refuses a host where somebody's filter has come to stand before ours.
+///
+/// # Errors
+/// If one has.
+pub fn check_front(host: &Snapshot, desired: &Desired) -> Result<(), Refusal> {
+    let Some(first) = filters_in_front(host, desired).into_iter().next() else {
+        return Ok(());
+    };
+    let of_block = |block| {
+        let has = |q: &&Qdisc| q.ingress_block == Some(block) || q.egress_block == Some(block);
+        host.qdiscs.iter().find(has).map(|q| q.link)
+    };
+    let link = match first.attach {
+        Attach::Ingress(link) | Attach::Egress(link) | Attach::Other(link, _) => Some(link),
+        Attach::Block(block) => of_block(block),
+    };
+    let link = link.and_then(|index| host.link(index)).map(|link| link.name.clone());
+    Err(Refusal::FilterInTheWay {
+        link,
+        preference: first.preference,
+    })
 }
 
 fn is_egress(attach: Attach) -> bool {

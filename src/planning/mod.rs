@@ -39,6 +39,7 @@ pub use armed::{Armed, armed, armed_links, has_armed_rule, is_armed};
 pub use check::{Unsafe, check};
 pub use coverage::{ALL_TRAFFIC, coverage};
 pub use desired::{Desired, desired, with_new_links};
+pub use gate::filters_in_front;
 pub use ours::{is_armed_rule, is_our_route};
 pub use plan::{plan, rules_in_front};
 pub use refusal::Refusal;

@@ -42,6 +42,7 @@ pub fn plan(
     }
     let desired = wanted(&known, &cuts)?;
     check_front(host, &desired)?;
+    super::gate::check_front(host, &desired)?;
     Ok(Plan {
         policy_digest: canonical_digest(policy),
         affects: policy.affects,

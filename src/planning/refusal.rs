@@ -110,6 +110,14 @@ pub enum Refusal {
         /// How many we need.
         needed: u16,
     },
+    /// Somebody else's filter stands where ours would come behind it.
+    #[error("{}a filter of others at preference {preference} stands in front of gate's", on(.link))]
+    FilterInTheWay {
+        /// The link, or one of those that share the block.
+        link: Option<InterfaceName>,
+        /// Its preference.
+        preference: u16,
+    },
     /// Somebody else's rule begins too low.
     #[error("the {family:?} rule at preference {lowest} leaves no room for seal's {needed} preferences in front of it")]
     NoRoomForRules {
@@ -186,6 +194,7 @@ impl Refusal {
             Self::GateCannotTell { .. } => "gate-cannot-tell",
             Self::ForeignQdisc { .. } => "foreign-qdisc",
             Self::NoRoomForFilters { .. } => "no-room-for-filters",
+            Self::FilterInTheWay { .. } => "filter-in-the-way",
             Self::NoRoomForRules { .. } => "no-room-for-rules",
             Self::RuleInTheWay { .. } => "rule-in-the-way",
             Self::LocalRuleMissing { .. } => "local-rule-missing",
@@ -213,6 +222,7 @@ impl Refusal {
             Self::GateCannotTell { .. } => "add method seal, or cut all three directions",
             Self::ForeignQdisc { .. } => "use seal, or leave the link out of the scope",
             Self::NoRoomForFilters { .. } => "move the foreign filters to higher preferences, or use seal",
+            Self::FilterInTheWay { .. } => "remove that filter, or move it to a higher preference",
             Self::NoRoomForRules { .. } => "move that rule to a higher preference, or use gate",
             Self::RuleInTheWay { .. } => "use gate for these links, or seal the whole host",
             Self::LocalRuleMissing { .. } => "put it back with `ip rule add pref 0 lookup local`, or use gate",
@@ -222,4 +232,8 @@ impl Refusal {
             Self::NameTaken { .. } => "rename or remove that link",
         }
     }
+}
+
+fn on(link: &Option<InterfaceName>) -> String {
+    link.as_ref().map(|link| format!("link {link}: ")).unwrap_or_default()
 }

@@ -46,6 +46,11 @@ impl Controller {
         let named = rules
             .into_iter()
             .map(|rule| format!("a rule of others stands before ours: {}", Object::Rule(rule)));
+        let filters = planning::filters_in_front(now, &desired);
+        let named = named.chain(filters.into_iter().map(|filter| {
+            let filter = Object::Filter(filter.clone());
+            format!("a filter of others stands before ours: {filter}")
+        }));
         let unwritten = self
             .unwritten
             .iter()
