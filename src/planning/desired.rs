@@ -26,6 +26,9 @@ pub struct Desired {
     pub present: Vec<Object>,
     /// What must not be there: the `local` rules that our own stand in for, and the withdrawn routes.
     pub absent: Vec<Object>,
+    /// The links of the cuts that withdraw routes: what comes over any of them in the place of a withdrawn one is not to be
+    /// there either.
+    pub withdrawn_over: BTreeSet<u32>,
     /// Routes of the baseline that stand beside a withdrawn one, in the same place, and are not withdrawn.
     pub spared: Vec<Route>,
     /// Links that are administratively down.
@@ -121,6 +124,7 @@ pub fn desired(baseline: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
         spared,
         local_twins: local_twins(baseline),
         present: gate::objects(baseline, cuts)?,
+        withdrawn_over: taken.over,
         absent: taken.withdrawn.into_iter().map(Object::Route).collect(),
         down: taken.down,
         groups: baseline.links.iter().map(|l| (l.index, l.group)).collect(),
@@ -174,6 +178,7 @@ fn taken(baseline: &Snapshot, cuts: &[Cut]) -> Result<Taken, Refusal> {
                 .cloned()
                 .collect();
             taken.withdrawn.extend(new);
+            taken.over.extend(widen(cut, baseline).links.keys());
         }
     }
     Ok(taken)

@@ -96,6 +96,8 @@ pub fn keep_lifelines(host: &Snapshot, taken: &Taken, lifelines: &[Lifeline]) ->
 pub struct Taken {
     /// Routes.
     pub withdrawn: Vec<Route>,
+    /// The links over which what comes back in their places is withdrawn, too.
+    pub over: BTreeSet<u32>,
     /// Links that go down.
     pub down: BTreeSet<u32>,
 }

@@ -245,6 +245,69 @@ fn a_rule_before_ours_is_named_as_a_hole_and_kept() {
 }
 
 #[test]
+fn a_filter_of_others_before_ours_is_named_and_no_state_is_called_whole() {
+    world::inside(
+        "foreign::a_filter_of_others_before_ours_is_named_and_no_state_is_called_whole",
+        |world| {
+            let scene = Scene::new(world);
+            let at = scene.net.at();
+            let before = scene.state();
+            let id = scene.host.declare("gate");
+            let shown = run(at, "tc", &["qdisc", "show", "dev", "u0"]);
+            let after = |word: &str| {
+                shown
+                    .split(word)
+                    .nth(1)
+                    .unwrap()
+                    .split_whitespace()
+                    .next()
+                    .unwrap()
+                    .to_owned()
+            };
+            let block = after("egress_block");
+            let pass = format!("filter add block {block} pref 1 protocol all u32 match u32 0 0 flowid 1:1");
+            tc(at, &pass);
+            let is_named = |status: &Value| {
+                let named = lines(&status["open_paths"]);
+                named.iter().any(|line| line.contains("a filter of others"))
+            };
+            let degraded = |status: &Value| status["state"] == "degraded" && is_named(status);
+            scene.host.wait_for("degraded", degraded);
+            assert_eq!(scene.host.try_declare("extra", &[]).refused(5), "plan-refused");
+            tc(at, &format!("filter del block {block} pref 1"));
+            scene.host.wait_for("in force", |status| status["state"] == "in-force");
+            scene.host.revert(&id);
+            assert_same(&before, &scene.state());
+        },
+    );
+}
+
+#[test]
+fn a_route_that_others_make_over_a_link_that_is_not_cut_stays() {
+    world::inside(
+        "foreign::a_route_that_others_make_over_a_link_that_is_not_cut_stays",
+        |world| {
+            let scene = Scene::new(world);
+            let at = scene.net.at();
+            let before = scene.state();
+            let id = scene.host.declare("routes");
+            let drifts = scene.host.records("drift").len();
+            // Over the link of the cut it goes, over another it is the way out that somebody made.
+            scene.ip("route add default via 10.0.0.1 dev u0 proto boot");
+            let over = |link: &str| run(at, "ip", &["route", "show", "default"]).contains(&format!("dev {link} "));
+            wait_until("the way over the cut link goes", SOON, || !over("u0"));
+            wait_until("it is recorded", SOON, || scene.host.records("drift").len() > drifts);
+            scene.ip("route add default via 10.0.9.9 dev x0 onlink");
+            let receipt = scene.host.revert(&id);
+            assert!(over("x0"), "{receipt:#}");
+            assert_eq!(lines(&receipt["residues"]), Vec::<String>::new());
+            scene.ip("route del default via 10.0.9.9 dev x0");
+            assert_same(&before, &scene.state());
+        },
+    );
+}
+
+#[test]
 fn what_stands_where_something_was_lost_is_a_named_conflict() {
     world::inside(
         "foreign::what_stands_where_something_was_lost_is_a_named_conflict",

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::desired::Desired;
 use super::super::ours::{TABLE, is_armed_rule, is_our_route, is_our_rule};
+use super::super::reachability::links_of;
 use super::rules::as_rule;
 use super::{Shift, add, delete, set};
 use crate::model::change::{Change, LinkSetting};
@@ -103,8 +104,8 @@ fn bump(now: &Snapshot) -> Vec<Change> {
     vec![add(Object::Rule(twin.clone())), delete(Object::Rule(twin))]
 }
 
-/// What stands where a withdrawn route stood, of the same protocol: a daemon puts its route back with another nexthop.
-/// But not what the baseline has beside it.
+/// What stands where a withdrawn route stood, of the same protocol and over a link of the cut: a daemon puts its route back
+/// with another nexthop. But not what the baseline has beside it, nor another way that somebody has made.
 fn withdrawn(now: &Snapshot, desired: &Desired) -> Vec<Route> {
     let absent: Vec<&Route> = desired.absent.iter().filter_map(as_route).collect();
     let places: BTreeSet<_> = absent.iter().map(|r| (route_key(r), r.protocol)).collect();
@@ -115,6 +116,11 @@ fn withdrawn(now: &Snapshot, desired: &Desired) -> Vec<Route> {
         .routes
         .iter()
         .filter(|r| places.contains(&(route_key(r), r.protocol)))
-        .filter(|r| !desired.spared.iter().any(|s| same(s, r)));
+        .filter(|r| !desired.spared.iter().any(|s| same(s, r)))
+        .filter(|r| absent.contains(r) || is_over(r, now, &desired.withdrawn_over));
     there.cloned().collect()
+}
+
+fn is_over(route: &Route, now: &Snapshot, links: &BTreeSet<u32>) -> bool {
+    !links_of(route, now).is_disjoint(links)
 }
