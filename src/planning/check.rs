@@ -10,8 +10,10 @@
 //! - Forbidden packets are samples of TCP and UDP from and to an address that no lifeline names: it finds holes, it
 //!   does not prove that there are none.
 //! - Filters of others are taken to let everything pass, and rules with selectors that it does not know not to match.
-//! - Multipath routes are judged by their first leg that is up; marks are 0, and users are root.
+//! - Of a route with several legs each leg that is up is followed, whatever the kernel's hash would choose; 64 destinations
+//!   behind such routes are asked for. Marks are 0, and users are root.
 
+mod holes;
 mod packet;
 mod probes;
 #[cfg(test)]
@@ -74,7 +76,7 @@ pub fn check(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut]) -> Result<(), 
     let mut state = start.clone();
     let mut tables = Tables::of(&state);
     let mut probes = probes::of_lifelines(&Walker::new(&state, &tables), cuts);
-    probes.retain(|p| p.passes(&Walker::new(&state, &tables)));
+    probes.retain_mut(|p| p.passes_at_first(&Walker::new(&state, &tables)));
     for (at, step) in plan_steps.iter().enumerate() {
         for change in &step.changes {
             if let Err(errno) = effect::apply(&mut state, change) {
@@ -96,7 +98,7 @@ pub fn check(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut]) -> Result<(), 
         }
     }
     let walker = Walker::new(&state, &tables);
-    probes::of_cuts(&walker, cuts)
+    holes::of_cuts(&walker, cuts)
         .into_iter()
         .try_for_each(|hole| match hole.probe.passes(&walker) {
             true => Err(Unsafe::LeavesHole {

@@ -1,4 +1,4 @@
-//! Which packets a lifeline needs, and which a cut must stop.
+//! Which packets a lifeline needs, and whether a packet passes.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,14 +8,14 @@ use ipnet::IpNet;
 
 use super::packet::{Load, Packet};
 use super::walker::{Fate, From, Side, Walker};
-use crate::model::cut::{Cut, Lifeline, Reach};
+use crate::model::cut::{Cut, Lifeline};
 use crate::model::object::{Address, Family};
-use crate::model::policy::{Direction, Method, Transport};
+use crate::model::policy::{Direction, Transport};
 
 /// A port of nobody's service, for the other end of a conversation.
-const EPHEMERAL: u16 = 40_123;
+pub(super) const EPHEMERAL: u16 = 40_123;
 /// A service that no lifeline of a sane policy names (discard, RFC 863).
-const DISCARD: u16 = 9;
+pub(super) const DISCARD: u16 = 9;
 
 /// A question: does this packet pass?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +25,22 @@ pub(super) struct Probe {
     /// The packet, for people.
     pub packet: String,
     asks: Asks,
+    legs: Legs,
+}
+
+/// Over which of the legs that the kernel could choose a packet must pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Legs {
+    /// Over all of them.
+    Every,
+    /// Over all that use this link, which must be one at least.
+    Over(u32),
+    /// One is enough.
+    Any,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Asks {
+pub(super) enum Asks {
     /// Sent by this host; goes out over any link, or only over links of this set.
     Sent(Packet, Option<Rc<BTreeSet<u32>>>),
     /// Comes in over this link and is delivered here.
@@ -42,7 +54,7 @@ enum Asks {
 }
 
 impl Probe {
-    fn new(whose: &str, asks: Asks) -> Self {
+    pub fn new(whose: &str, asks: Asks, legs: Legs) -> Self {
         let packet = match &asks {
             Asks::Sent(p, _) => format!("{p}, sent"),
             Asks::Delivered(p, link) => format!("{p}, in over link {link}"),
@@ -54,6 +66,7 @@ impl Probe {
             whose: whose.to_owned(),
             packet,
             asks,
+            legs,
         }
     }
 
@@ -66,26 +79,49 @@ impl Probe {
         }
     }
 
+    /// Whether the packet passes now. Where it does over some legs only, some are enough from now on.
+    pub fn passes_at_first(&mut self, walker: &Walker) -> bool {
+        if !self.passes(walker) {
+            self.legs = Legs::Any;
+        }
+        self.passes(walker)
+    }
+
     pub fn passes(&self, walker: &Walker) -> bool {
-        let leaves = |packet: &Packet, from: From, over: &Option<Rc<BTreeSet<u32>>>| match walker.lookup(packet, from) {
-            Fate::Out(link, _) => {
-                over.as_ref().is_none_or(|o| o.contains(&link)) && walker.passes(link, Side::Egress, packet)
-            }
-            Fate::Local | Fate::Dropped => false,
-        };
         match &self.asks {
-            Asks::Sent(packet, over) => leaves(packet, From::Here, over),
+            Asks::Sent(packet, over) => self.leaves(walker, packet, From::Here, over.as_deref()),
             Asks::Delivered(packet, link) => {
-                walker.passes(*link, Side::Ingress, packet) && walker.lookup(packet, From::Link(*link)) == Fate::Local
+                let fates = walker.fates(packet, From::Link(*link));
+                let delivered = match self.legs {
+                    Legs::Every | Legs::Over(_) => fates.iter().all(|f| *f == Fate::Local),
+                    Legs::Any => fates.contains(&Fate::Local),
+                };
+                walker.passes(*link, Side::Ingress, packet) && delivered
             }
             Asks::Forwarded(packet, link, over) => {
-                walker.passes(*link, Side::Ingress, packet) && leaves(packet, From::Link(*link), over)
+                walker.passes(*link, Side::Ingress, packet)
+                    && self.leaves(walker, packet, From::Link(*link), over.as_deref())
             }
             Asks::Frame(packet, link, side) => walker.passes(*link, *side, packet),
             Asks::Resolved(packet, link) => {
-                matches!(walker.lookup(packet, From::Here), Fate::Out(l, _) if l == *link)
+                let fates = walker.fates(packet, From::Here);
+                fates.iter().any(|f| matches!(f, Fate::Out(l, _) if l == link))
             }
         }
+    }
+
+    fn leaves(&self, walker: &Walker, packet: &Packet, from: From, over: Option<&BTreeSet<u32>>) -> bool {
+        let leaves = |fate: &Fate| match fate {
+            Fate::Out(link, _) => over.is_none_or(|o| o.contains(link)) && walker.passes(*link, Side::Egress, packet),
+            Fate::Local | Fate::Dropped => false,
+        };
+        let mut fates = walker.fates(packet, from);
+        match self.legs {
+            Legs::Any => return fates.iter().any(leaves),
+            Legs::Every => {}
+            Legs::Over(only) => fates.retain(|f| matches!(f, Fate::Out(link, _) if *link == only)),
+        }
+        !fates.is_empty() && fates.iter().all(leaves)
     }
 }
 
@@ -101,7 +137,7 @@ fn of_lifeline(walker: &Walker, lifeline: &Lifeline) -> Vec<Probe> {
 }
 
 /// A first and a last host of a prefix.
-fn samples(net: &IpNet) -> Vec<IpAddr> {
+pub(super) fn samples(net: &IpNet) -> Vec<IpAddr> {
     let mut hosts: Vec<IpAddr> = match net.hosts().next() {
         Some(first) => vec![first],
         None => vec![net.addr()],
@@ -117,22 +153,34 @@ fn samples(net: &IpNet) -> Vec<IpAddr> {
 }
 
 fn of_peer(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Vec<Probe> {
-    let Some((link, next_hop, own)) = way_to(walker, lifeline, peer) else {
-        return Vec::new();
-    };
-    if lifeline.link.as_ref().is_some_and(|(only, _)| *only != link) {
-        return Vec::new();
+    let only = lifeline.link.as_ref().map(|(only, _)| *only);
+    let mut probes: Vec<Probe> = Vec::new();
+    for (link, next_hop, own) in ways_to(walker, lifeline, peer) {
+        if only.is_some_and(|only| only != link) {
+            continue;
+        }
+        let mut asks = neighbour(walker, own, next_hop, link);
+        for load in loads(lifeline, Family::of(peer)) {
+            asks.extend(conversation(walker, lifeline, (own, peer, link), load));
+        }
+        for ask in asks {
+            let legs = match (&ask, only) {
+                (Asks::Sent(..), Some(only)) => Legs::Over(only),
+                (Asks::Forwarded(packet, ..), Some(only)) if packet.destination == peer => Legs::Over(only),
+                _ => Legs::Every,
+            };
+            let probe = Probe::new(&lifeline.name, ask, legs);
+            if !probes.contains(&probe) {
+                probes.push(probe);
+            }
+        }
     }
-    let mut asks = neighbour(walker, own, next_hop, link);
-    for load in loads(lifeline, Family::of(peer)) {
-        asks.extend(conversation(walker, lifeline, (own, peer, link), load));
-    }
-    asks.into_iter().map(|a| Probe::new(&lifeline.name, a)).collect()
+    probes
 }
 
-/// The link, the next hop and the own address with which this host would reach a peer. Where a cut stands already, only the
+/// Each link, next hop and own address with which this host could reach a peer. Where a cut stands already, only the
 /// lifeline's own packets may tell.
-fn way_to(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Option<(u32, IpAddr, IpAddr)> {
+fn ways_to(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Vec<(u32, IpAddr, IpAddr)> {
     let any = if peer.is_ipv4() {
         IpAddr::from([0; 4])
     } else {
@@ -159,17 +207,26 @@ fn way_to(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Option<(u32, Ip
         ]
     });
     let mut tries = strange.into_iter().map(packet).chain(both_ways);
-    let found = tries.find_map(|p| match walker.lookup(&p, From::Here) {
+    let legs = |p: Packet| Some(legs(walker, &p)).filter(|legs| !legs.is_empty());
+    let found = tries.find_map(legs).unwrap_or_default();
+    let way = |(link, gateway): (u32, Option<IpAddr>)| {
+        own_address(walker, link, peer).map(|own| (link, gateway.unwrap_or(peer), own))
+    };
+    found.into_iter().filter_map(way).collect()
+}
+
+/// The links and gateways that the kernel could choose for a packet of this host.
+fn legs(walker: &Walker, packet: &Packet) -> Vec<(u32, Option<IpAddr>)> {
+    let fates = walker.fates(packet, From::Here).into_iter();
+    let out = |fate| match fate {
         Fate::Out(link, gateway) => Some((link, gateway)),
         Fate::Local | Fate::Dropped => None,
-    });
-    let (link, gateway) = found?;
-    let next_hop = gateway.unwrap_or(peer);
-    own_address(walker, link, peer).map(|own| (link, next_hop, own))
+    };
+    fates.filter_map(out).collect()
 }
 
 /// The own address that a peer would talk to: of its subnet if there is one, else the first global one of the link.
-fn own_address(walker: &Walker, link: u32, peer: IpAddr) -> Option<IpAddr> {
+pub(super) fn own_address(walker: &Walker, link: u32, peer: IpAddr) -> Option<IpAddr> {
     let addresses = || walker.state().addresses.iter().filter(|a| a.family == Family::of(peer));
     let on_link = || addresses().filter(move |a| a.link == link);
     let near = |a: &&Address| IpNet::new(a.own(), a.prefix_length).is_ok_and(|n| n.contains(&peer));
@@ -329,152 +386,14 @@ fn insides(walker: &Walker, lifeline: &Lifeline, peer: IpAddr, link: u32) -> Vec
     let own = |ip: &IpAddr| walker.state().addresses.iter().any(|a| a.own() == *ip);
     let hosts = nets.iter().filter_map(|n| n.hosts().take(16).find(|ip| !own(ip)));
     hosts
-        .filter_map(|host| {
+        .flat_map(|host| {
             let probe = Packet {
                 source: peer,
                 destination: host,
                 load: Load::Nothing,
             };
-            match walker.lookup(&probe, From::Here) {
-                Fate::Out(its_link, _) if its_link != link => Some((host, its_link)),
-                Fate::Out(..) | Fate::Local | Fate::Dropped => None,
-            }
+            let others = legs(walker, &probe).into_iter().filter(|(its, _)| *its != link);
+            others.map(move |(its, _)| (host, its)).collect::<Vec<_>>()
         })
         .collect()
-}
-
-/// A packet that a cut must stop.
-#[derive(Clone, Debug)]
-pub(super) struct Hole {
-    pub policy: String,
-    pub probe: Probe,
-}
-
-/// Samples of what the cuts forbid, in the state in which the plan ends.
-pub(super) fn of_cuts(walker: &Walker, cuts: &[Cut]) -> Vec<Hole> {
-    let lifelines: Vec<&Lifeline> = cuts.iter().flat_map(|c| &c.lifelines).collect();
-    let mut holes = Vec::new();
-    for cut in cuts {
-        let total = [Method::Gate, Method::Seal, Method::Link];
-        if !total.iter().any(|m| cut.methods.contains(m)) {
-            continue;
-        }
-        let policy = cut.policy.to_string();
-        let asks = cut
-            .families
-            .iter()
-            .flat_map(|family| forbidden(walker, cut, *family, &lifelines));
-        holes.extend(asks.map(|a| Hole {
-            policy: policy.clone(),
-            probe: Probe::new(&policy, a),
-        }));
-    }
-    holes
-}
-
-fn forbidden(walker: &Walker, cut: &Cut, family: Family, lifelines: &[&Lifeline]) -> Vec<Asks> {
-    let Some(stranger) = stranger(family, lifelines) else {
-        return Vec::new();
-    };
-    if !cut.zones.is_empty() {
-        return between_zones(walker, cut, family, lifelines);
-    }
-    let scope: Rc<BTreeSet<u32>> = Rc::new(match cut.reach {
-        Reach::WholeHost => walker
-            .state()
-            .links
-            .iter()
-            .filter(|l| !l.is_loopback())
-            .map(|l| l.index)
-            .collect(),
-        Reach::Links => cut.links.keys().copied().collect(),
-    });
-    let loads = [Load::Tcp(EPHEMERAL, DISCARD), Load::Udp(EPHEMERAL, DISCARD)];
-    let mut asks = Vec::new();
-    for load in loads {
-        let packet = |source, destination| Packet {
-            source,
-            destination,
-            load,
-        };
-        for link in scope.iter().copied() {
-            let Some(own) = own_address(walker, link, stranger) else {
-                continue;
-            };
-            if cut.directions.contains(&Direction::In) {
-                asks.push(Asks::Delivered(packet(stranger, own), link));
-            }
-            if cut.directions.contains(&Direction::Out) {
-                asks.push(Asks::Sent(packet(own, stranger), Some(Rc::clone(&scope))));
-            }
-        }
-        if cut.directions.contains(&Direction::Forward) {
-            let ins = walker.state().links.iter().filter(|l| !l.is_loopback());
-            let packet = packet(another(stranger), stranger);
-            asks.extend(ins.map(|l| Asks::Forwarded(packet, l.index, Some(Rc::clone(&scope)))));
-        }
-    }
-    asks
-}
-
-fn between_zones(walker: &Walker, cut: &Cut, family: Family, lifelines: &[&Lifeline]) -> Vec<Asks> {
-    let in_zone = |links: &BTreeSet<u32>| -> Vec<(IpAddr, u32)> {
-        let addresses = walker
-            .state()
-            .addresses
-            .iter()
-            .filter(|a| a.family == family && links.contains(&a.link));
-        let far = |a: &Address| {
-            let net = IpNet::new(a.own(), a.prefix_length).ok()?;
-            let spared = |ip: &IpAddr| {
-                lifelines
-                    .iter()
-                    .any(|l| l.peers.iter().chain(&l.inside).any(|n| n.contains(ip)))
-            };
-            net.hosts().take(64).filter(|ip| *ip != a.own() && !spared(ip)).last()
-        };
-        addresses.filter_map(|a| far(a).map(|ip| (ip, a.link))).collect()
-    };
-    let mut asks = Vec::new();
-    for (i, from) in cut.zones.iter().enumerate() {
-        for (j, to) in cut.zones.iter().enumerate() {
-            if i == j {
-                continue;
-            }
-            for (source, link) in in_zone(&from.links) {
-                for (destination, _) in in_zone(&to.links) {
-                    let load = Load::Tcp(EPHEMERAL, DISCARD);
-                    let packet = Packet {
-                        source,
-                        destination,
-                        load,
-                    };
-                    asks.push(Asks::Forwarded(packet, link, Some(Rc::new(to.links.clone()))));
-                }
-            }
-        }
-    }
-    asks
-}
-
-/// An address (of the ranges for documentation) that no lifeline names.
-fn stranger(family: Family, lifelines: &[&Lifeline]) -> Option<IpAddr> {
-    let candidates: [&str; 3] = match family {
-        Family::V4 => ["198.51.100.77", "203.0.113.77", "192.0.2.77"],
-        Family::V6 => ["2001:db8:bad::77", "3fff:bad::77", "2001:db8:ffff::77"],
-    };
-    let mut parsed = candidates.iter().filter_map(|c| c.parse::<IpAddr>().ok());
-    parsed.find(|ip| {
-        !lifelines
-            .iter()
-            .any(|l| l.peers.iter().chain(&l.inside).any(|n| n.contains(ip)))
-    })
-}
-
-/// Another stranger of the same family, for the other end of a forwarded packet.
-fn another(stranger: IpAddr) -> IpAddr {
-    match stranger {
-        IpAddr::V4(a) => IpAddr::V4((u32::from(a) + 1).into()),
-        IpAddr::V6(a) => IpAddr::V6((u128::from(a) + 1).into()),
-    }
 }

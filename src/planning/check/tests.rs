@@ -1,5 +1,7 @@
 //! Bad plans are refused, each for its own reason, and good ones pass.
 
+mod legs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Unsafe, check};

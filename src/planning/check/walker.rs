@@ -1,5 +1,6 @@
 //! A walk of a packet through a state: filters of the link, rules in order, longest prefix in a table.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -28,7 +29,7 @@ pub(super) enum From {
     Link(u32),
 }
 
-/// Where a lookup leads.
+/// Where a lookup may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// To this host, or to a group or broadcast address that it listens to.
@@ -39,9 +40,37 @@ pub(super) enum Fate {
     Dropped,
 }
 
-/// The routes that compete with nothing better: by family and table, by prefix length, by prefix.
+/// The routes that compete with nothing better: by family and table, by prefix length, by prefix; equals in their order.
 #[derive(Debug, Default)]
-pub(super) struct Tables(BTreeMap<(Family, u32), BTreeMap<u8, BTreeMap<IpNet, Route>>>);
+pub(super) struct Tables(BTreeMap<(Family, u32), BTreeMap<u8, BTreeMap<IpNet, Vec<Route>>>>);
+
+/// What a table says to a rule that asks it.
+#[derive(Debug, Default)]
+struct Answer {
+    /// Where the packet may go.
+    fates: Vec<Fate>,
+    /// Whether it may also be that the next rule is asked.
+    next: bool,
+}
+
+impl Answer {
+    fn next() -> Self {
+        Self {
+            fates: Vec::new(),
+            next: true,
+        }
+    }
+
+    fn only(fate: Fate) -> Self {
+        Self {
+            fates: vec![fate],
+            next: false,
+        }
+    }
+}
+
+/// A leg: its link, and its gateway.
+type Way = (u32, Option<IpAddr>);
 
 /// One state, ready for questions.
 #[derive(Clone, Copy, Debug)]
@@ -59,13 +88,12 @@ impl Tables {
             }
             let net = route.destination.trunc();
             let of_table = tables.0.entry((route.family, route.table)).or_default();
-            let best = of_table.entry(net.prefix_len()).or_default().entry(net);
-            best.and_modify(|b| {
-                if route.metric < b.metric {
-                    *b = route.clone();
-                }
-            })
-            .or_insert_with(|| route.clone());
+            let best = of_table.entry(net.prefix_len()).or_default().entry(net).or_default();
+            match best.first().map(|b| route.metric.cmp(&b.metric)) {
+                None | Some(Ordering::Equal) => best.push(route.clone()),
+                Some(Ordering::Less) => *best = vec![route.clone()],
+                Some(Ordering::Greater) => {}
+            }
         }
         tables
     }
@@ -118,8 +146,9 @@ impl<'a> Walker<'a> {
         verdict.map(|(_, v)| *v).next().is_some_and(|v| v != Verdict::Pass)
     }
 
-    /// Asks the rules in order.
-    pub fn lookup(&self, packet: &Packet, from: From) -> Fate {
+    /// Asks the rules in order: one fate for each leg that the kernel could choose, and never none.
+    pub fn fates(&self, packet: &Packet, from: From) -> Vec<Fate> {
+        let mut fates = Vec::new();
         let rules: Vec<&Rule> = self.state.rules_of(packet.family()).collect();
         let mut at = 0;
         while let Some(rule) = rules.get(at) {
@@ -128,18 +157,22 @@ impl<'a> Walker<'a> {
                 continue;
             }
             match rule.action {
-                RuleAction::Lookup(table) => match self.in_table(table, packet, rule) {
-                    Some(fate) => return fate,
-                    None => continue,
-                },
+                RuleAction::Lookup(table) => {
+                    let answer = self.in_table(table, packet, rule);
+                    fates.extend(answer.fates);
+                    if !answer.next {
+                        return fates;
+                    }
+                }
                 RuleAction::Goto(target) => {
                     at = rules.iter().position(|r| r.preference >= target).unwrap_or(rules.len());
                 }
                 RuleAction::Nop | RuleAction::Other(_) => {}
-                RuleAction::Blackhole | RuleAction::Unreachable | RuleAction::Prohibit => return Fate::Dropped,
+                RuleAction::Blackhole | RuleAction::Unreachable | RuleAction::Prohibit => break,
             }
         }
-        Fate::Dropped
+        fates.push(Fate::Dropped);
+        fates
     }
 
     fn selects(&self, rule: &Rule, packet: &Packet, from: From) -> bool {
@@ -168,40 +201,91 @@ impl<'a> Walker<'a> {
             && rule.extra.is_empty()
     }
 
-    /// The table's answer to a rule; none if there is none, and the next rule is asked.
-    fn in_table(&self, table: u32, packet: &Packet, rule: &Rule) -> Option<Fate> {
-        let lengths = self.tables.0.get(&(packet.family(), table))?;
-        let route = lengths.iter().rev().find_map(|(length, nets)| {
-            let net = IpNet::new(packet.destination, *length).ok()?.trunc();
-            nets.get(&net).filter(|r| self.is_alive(r))
-        })?;
+    fn in_table(&self, table: u32, packet: &Packet, rule: &Rule) -> Answer {
+        let Some((route, equals)) = self.best(table, packet) else {
+            return Answer::next();
+        };
         let short = rule
             .suppress_prefix_length
             .is_some_and(|l| u32::from(route.destination.prefix_len()) <= l);
-        let way = self.first_way(route);
-        let group = way.and_then(|(link, _)| self.state.link(link)).map(|l| l.group);
-        if short || (rule.suppress_group.is_some() && rule.suppress_group == group) {
-            return None;
+        let refused = |(link, _): &Way| {
+            let group = self.state.link(*link).map(|l| l.group);
+            rule.suppress_group.is_some() && rule.suppress_group == group
+        };
+        if short || (route.family == Family::V4 && self.ways(route).first().is_some_and(refused)) {
+            return Answer::next();
         }
         match route.kind {
-            Route::THROW => None,
-            Route::BLACKHOLE | Route::UNREACHABLE | Route::PROHIBIT => Some(Fate::Dropped),
-            Route::UNICAST => Some(way.map_or(Fate::Dropped, |(link, gateway)| Fate::Out(link, gateway))),
-            _ => Some(Fate::Local),
+            Route::THROW => Answer::next(),
+            Route::BLACKHOLE | Route::UNREACHABLE | Route::PROHIBIT => Answer::only(Fate::Dropped),
+            Route::UNICAST => self.over_legs(route, equals, refused),
+            _ if self.ways_up(route).next().as_ref().is_some_and(refused) => Answer::next(),
+            _ => Answer::only(Fate::Local),
+        }
+    }
+
+    /// The longest match that is alive, and what stands behind it at the same place.
+    fn best(&self, table: u32, packet: &Packet) -> Option<(&'a Route, &'a [Route])> {
+        let lengths = self.tables.0.get(&(packet.family(), table))?;
+        lengths.iter().rev().find_map(|(length, nets)| {
+            let net = IpNet::new(packet.destination, *length).ok()?.trunc();
+            let all = nets.get(&net)?;
+            let at = all.iter().position(|r| self.is_alive(r))?;
+            all.get(at).zip(all.get(at + 1..))
+        })
+    }
+
+    /// IPv4 has let the first leg decide, and uses any; of equal default routes it takes another one where the first one's
+    /// gateway is dead (`fib_select_default()`). IPv6 chooses a leg and lets that one decide.
+    fn over_legs(&self, route: &Route, equals: &[Route], refused: impl Fn(&Way) -> bool) -> Answer {
+        let mut ways: Vec<Way> = self.ways_up(route).collect();
+        let mut next = false;
+        match route.family {
+            Family::V4 if route.destination.prefix_len() == 0 => {
+                let others = equals.iter().filter(|r| r.kind == Route::UNICAST);
+                let first_legs = others.filter_map(|r| self.ways_up(r).next());
+                ways.extend(first_legs.filter(|(_, gateway)| gateway.is_some()));
+            }
+            Family::V4 => {}
+            Family::V6 => {
+                next = ways.iter().any(&refused);
+                ways.retain(|way| !refused(way));
+            }
+        }
+        if ways.is_empty() && !next {
+            return Answer::only(Fate::Dropped);
+        }
+        let fates = ways.into_iter().map(|(link, gateway)| Fate::Out(link, gateway));
+        Answer {
+            fates: fates.collect(),
+            next,
         }
     }
 
     /// A route whose links are all down is flushed or dead.
     fn is_alive(&self, route: &Route) -> bool {
         let without_link = route.links().next().is_none() && route.nexthop.is_none();
-        without_link || route.kind == Route::LOCAL || self.first_way(route).is_some()
+        without_link || route.kind == Route::LOCAL || self.ways_up(route).next().is_some()
     }
 
-    fn first_way(&self, route: &Route) -> Option<(u32, Option<IpAddr>)> {
-        self.ways(route).into_iter().find(|(link, _)| self.up(*link))
+    fn ways_up(&self, route: &Route) -> impl Iterator<Item = Way> + use<'_, 'a> {
+        self.ways(route).into_iter().filter(|(link, _)| self.up(*link))
     }
 
-    fn ways(&self, route: &Route) -> Vec<(u32, Option<IpAddr>)> {
+    /// The links of every route of this family that has several legs, up or not, with the route's prefix, but for those of table `local`.
+    pub fn with_legs(&self, family: Family) -> impl Iterator<Item = (IpNet, Vec<u32>)> + use<'_, 'a> {
+        let tables = self.tables.0.iter();
+        let of_family = tables.filter(move |((f, table), _)| *f == family && *table != Route::TABLE_LOCAL);
+        let all = of_family.flat_map(|(_, lengths)| lengths.values().flat_map(BTreeMap::values));
+        all.filter_map(|equals| {
+            let unicast = equals.iter().filter(|r| r.kind == Route::UNICAST);
+            let legs: Vec<u32> = unicast.flat_map(|r| self.ways(r)).map(|(link, _)| link).collect();
+            let first = equals.first().filter(|_| legs.len() > 1)?;
+            Some((first.destination.trunc(), legs))
+        })
+    }
+
+    fn ways(&self, route: &Route) -> Vec<Way> {
         let find = |id: u32| self.state.nexthops.iter().find(|n| n.id == id);
         if let Some(nexthop) = route.nexthop.and_then(find) {
             let members = nexthop.group.iter().filter_map(|(id, _)| find(*id));
