@@ -16,6 +16,7 @@ mod desired;
 mod explain;
 mod flow;
 mod gate;
+mod legs;
 mod ours;
 mod plan;
 mod reachability;

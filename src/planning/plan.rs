@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::resolve::{resolve, widen};
 use super::routes::withdraws;
 use super::transition::steps;
-use super::{explain, slots};
+use super::{explain, legs, slots};
 use crate::model::cut::Cut;
 use crate::model::object::Rule;
 use crate::model::plan::{Plan, canonical_digest};
@@ -37,12 +37,15 @@ pub fn plan(
     let cuts: Vec<Cut> = in_force.iter().chain([&cut]).cloned().collect();
     // Cuts end one by one, so whatever is left of them must stand by itself; what they differ on shows in pairs.
     wanted(&known, std::slice::from_ref(&cut))?;
+    legs::check_legs(&cut, [&known, host])?;
     for other in in_force {
         wanted(&known, &[other.clone(), cut.clone()])?;
     }
     let desired = wanted(&known, &cuts)?;
     check_front(host, &desired)?;
     super::gate::check_front(host, &desired)?;
+    let mut warnings = explain::warnings(policy, &cut, &known, &desired, pinned);
+    warnings.extend(legs::warnings(&cut, [&known, host])?);
     Ok(Plan {
         policy_digest: canonical_digest(policy),
         affects: policy.affects,
@@ -50,7 +53,7 @@ pub fn plan(
         coverage: coverage(&cut, &known),
         kept: explain::kept(&cut),
         not_recreatable: explain::lost(&cut, &known),
-        warnings: explain::warnings(policy, &cut, &known, &desired, pinned),
+        warnings,
         cut,
     })
 }

@@ -150,6 +150,17 @@ pub enum Refusal {
         /// The family.
         family: Family,
     },
+    /// IPv4 decides on a route by its first leg alone.
+    #[error(
+        "seal cannot tell the legs of the IPv4 route {route} apart: it sends over {legs}, which are not all on one side of \
+         the cut, and the kernel decides by the first alone"
+    )]
+    LegsApart {
+        /// The route, as a command names it.
+        route: String,
+        /// The links of its legs, in order.
+        legs: String,
+    },
     /// Two emergencies want different things of what they share.
     #[error("the cut of {policy} conflicts with another in force: {what}")]
     Conflict {
@@ -199,6 +210,7 @@ impl Refusal {
             Self::RuleInTheWay { .. } => "rule-in-the-way",
             Self::LocalRuleMissing { .. } => "local-rule-missing",
             Self::SealCannotTell { .. } => "seal-cannot-tell",
+            Self::LegsApart { .. } => "legs-apart",
             Self::Conflict { .. } => "conflicting-cut",
             Self::TooMany { .. } => "too-many",
             Self::NameTaken { .. } => "name-taken",
@@ -227,6 +239,10 @@ impl Refusal {
             Self::RuleInTheWay { .. } => "use gate for these links, or seal the whole host",
             Self::LocalRuleMissing { .. } => "put it back with `ip rule add pref 0 lookup local`, or use gate",
             Self::SealCannotTell { .. } => "add direction forward, or use gate",
+            Self::LegsApart { .. } => {
+                "use gate on these links in direction out: it cuts each leg by itself (zones have no gate); or give the route \
+                 one leg"
+            }
             Self::Conflict { .. } => "end the other emergency first, or let both policies agree",
             Self::TooMany { .. } => "write fewer or wider prefixes",
             Self::NameTaken { .. } => "rename or remove that link",

@@ -6,6 +6,7 @@ mod golden;
 pub(super) mod hosts;
 mod later;
 mod laws;
+mod legs;
 pub(crate) mod packets;
 mod refusals;
 mod safety;

@@ -10,6 +10,7 @@ impl View<'_> {
         if !self.cut.zones.is_empty() {
             return match kind {
                 Kind::Forwarded(family) => self.kept_apart(family),
+                Kind::NewLinks => (Fate::Passes, "a link that appears later is in no zone"),
                 Kind::Out(_)
                 | Kind::In(_)
                 | Kind::Bound(_)
@@ -18,8 +19,7 @@ impl View<'_> {
                 | Kind::Packets
                 | Kind::Neighbours
                 | Kind::Bridged
-                | Kind::Bypass
-                | Kind::NewLinks => (Fate::Passes, "only forwarding between the zones is cut"),
+                | Kind::Bypass => (Fate::Passes, "only forwarding between the zones is cut"),
             };
         }
         let inbound = self.has(Direction::In);

@@ -1,6 +1,6 @@
 //! What the matrix on the real kernel found out about coverage, as a table.
 
-use super::hosts::{SSH, UPLINK, WHOLE, cut, gateway, policy};
+use super::hosts::{SSH, UPLINK, WHOLE, ZONES, cut, gateway, policy};
 use crate::model::plan::{Fate, Traffic};
 use crate::planning::coverage;
 
@@ -97,6 +97,14 @@ fn coverage_says_what_the_kernel_was_seen_to_do() {
             Traffic::LocalInV4,
             Fate::Partly,
             "except to gateways",
+        ),
+        (
+            ZONES.to_owned(),
+            seal,
+            "",
+            Traffic::NewLinks,
+            Fate::Passes,
+            "a link that appears later is in no zone",
         ),
     ];
     let host = gateway();
