@@ -15,6 +15,7 @@ mod armed;
 mod flood;
 mod foreign;
 mod host;
+mod legs;
 mod life;
 mod overlap;
 mod policy;
