@@ -73,6 +73,28 @@ pub enum Unsafe {
 /// # Errors
 /// At the first change that drops a lifeline or that the kernel would refuse; at the end, if a cut has a hole.
 pub fn check(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut]) -> Result<(), Unsafe> {
+    let forgiven = Vec::new();
+    walk(plan_steps, start, cuts, &forgiven)
+}
+
+/// The same for a cut beside others in force: a hole that one of those has already is not the plan's fault, and no reason
+/// to refuse another cut.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_beside(plan_steps: &[Step], start: &Snapshot, in_force: &[Cut], new: &Cut) -> Result<(), Unsafe> {
+    let tables = Tables::of(start);
+    let walker = Walker::new(start, &tables);
+    let cuts: Vec<Cut> = in_force.iter().chain([new]).cloned().collect();
+    let new = new.policy.to_string();
+    let others = holes::of_cuts(&walker, &cuts)
+        .into_iter()
+        .filter(|hole| hole.policy != new);
+    let forgiven: Vec<Probe> = others.map(|h| h.probe).filter(|p| p.passes(&walker)).collect();
+    walk(plan_steps, start, &cuts, &forgiven)
+}
+
+fn walk(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut], forgiven: &[Probe]) -> Result<(), Unsafe> {
     let mut state = start.clone();
     let mut tables = Tables::of(&state);
     let mut probes = probes::of_lifelines(&Walker::new(&state, &tables), cuts);
@@ -98,8 +120,9 @@ pub fn check(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut]) -> Result<(), 
         }
     }
     let walker = Walker::new(&state, &tables);
-    holes::of_cuts(&walker, cuts)
-        .into_iter()
+    let holes = holes::of_cuts(&walker, cuts).into_iter();
+    holes
+        .filter(|hole| !forgiven.contains(&hole.probe))
         .try_for_each(|hole| match hole.probe.passes(&walker) {
             true => Err(Unsafe::LeavesHole {
                 policy: hole.policy,

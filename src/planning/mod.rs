@@ -37,7 +37,7 @@ mod unmarked;
 mod vigil;
 
 pub use armed::{Armed, armed, armed_links, has_armed_rule, is_armed};
-pub use check::{Unsafe, check};
+pub use check::{Unsafe, check, check_beside};
 pub use coverage::{ALL_TRAFFIC, coverage};
 pub use desired::{Desired, desired, with_new_links};
 pub use gate::filters_in_front;

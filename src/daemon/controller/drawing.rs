@@ -155,9 +155,7 @@ impl Ground {
         let baseline = self.baseline.as_ref().unwrap_or(&host);
         let plan =
             planning::plan(&loaded.policy, &host, baseline, &self.in_force, &pinned).map_err(|e| refused(e.into()))?;
-        let mut cuts = self.in_force.clone();
-        cuts.push(plan.cut.clone());
-        planning::check(&plan.steps, &host, &cuts).map_err(|e| refused(e.into()))?;
+        planning::check_beside(&plan.steps, &host, &self.in_force, &plan.cut).map_err(|e| refused(e.into()))?;
         Ok(Draw { plan, host })
     }
 }

@@ -40,9 +40,12 @@ pub(super) enum Fate {
     Dropped,
 }
 
-/// The routes that compete with nothing better: by family and table, by prefix length, by prefix; equals in their order.
+/// The routes of one table that compete with nothing better: by prefix length, by prefix; equals in their order.
+type Table = BTreeMap<u8, BTreeMap<IpNet, Vec<Route>>>;
+
+/// All tables, by family and number.
 #[derive(Debug, Default)]
-pub(super) struct Tables(BTreeMap<(Family, u32), BTreeMap<u8, BTreeMap<IpNet, Vec<Route>>>>);
+pub(super) struct Tables(BTreeMap<(Family, u32), Table>);
 
 /// What a table says to a rule that asks it.
 #[derive(Debug, Default)]

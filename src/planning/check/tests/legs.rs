@@ -9,7 +9,8 @@ use crate::model::fixture::*;
 use crate::model::object::{Attach, Family, Filter, FilterEntries, Qdisc, Route, U32Match, Verdict};
 use crate::model::policy::{Direction, Method, Transport};
 use crate::model::snapshot::{Object, Snapshot};
-use crate::planning::check::{Unsafe, check};
+use crate::planning::check::{Unsafe, check, check_beside};
+use crate::planning::{desired, steps};
 
 const IN: (&str, u32) = ("10.0.0.9", 2);
 const OUT: (&str, u32) = ("10.0.1.9", 3);
@@ -101,6 +102,44 @@ fn an_equal_default_route_over_a_sealed_link_is_a_hole() {
     worse.metric = 50;
     start.sort();
     assert_eq!(hole(&start, &of_uplink(&[Method::Seal])), None);
+}
+
+#[test]
+fn a_hole_of_a_cut_in_force_is_no_reason_to_refuse_another_cut() {
+    let start = gateway();
+    let first = of_uplink(&[Method::Seal]);
+    let mut leaking = start.clone();
+    for change in planned(&start, std::slice::from_ref(&first))
+        .iter()
+        .flat_map(|s| &s.changes)
+    {
+        must(&mut leaking, change);
+    }
+    must(
+        &mut leaking,
+        &Change::Add(Object::Route(multipath("10.77.0.0/16", &[OUT, ("10.0.0.254", 2)]))),
+    );
+    let second = Cut {
+        policy: "second".parse().unwrap(),
+        links: BTreeMap::from([(4, name("ab2"))]),
+        ..of_uplink(&[Method::Gate])
+    };
+    let both = [first.clone(), second.clone()];
+    let plan = steps(&leaking, &desired(&start, &both).unwrap());
+    assert!(matches!(check(&plan, &leaking, &both), Err(Unsafe::LeavesHole { .. })));
+    assert_eq!(
+        check_beside(&plan, &leaking, std::slice::from_ref(&first), &second),
+        Ok(())
+    );
+    let leaks_too = Cut {
+        policy: "third".parse().unwrap(),
+        ..first.clone()
+    };
+    let refused = check_beside(&[], &leaking, &[first], &leaks_too).unwrap_err();
+    assert!(
+        matches!(&refused, Unsafe::LeavesHole { policy, .. } if policy == "third"),
+        "{refused}"
+    );
 }
 
 #[test]
