@@ -12,10 +12,11 @@ use super::gate::gates;
 use super::ours::is_our_route;
 use super::reachability::gateways_of;
 use super::refusal::Refusal;
+use super::routes::withdraws;
 use super::seal::{Null, seal};
 use crate::model::cut::Cut;
 use crate::model::object::{Family, Route};
-use crate::model::policy::Direction;
+use crate::model::policy::{Direction, Method};
 use crate::model::snapshot::{Object, Snapshot};
 use crate::model::text::LinkNames;
 
@@ -31,9 +32,9 @@ struct Split {
 /// Refuses a cut that would leak over a sealed leg, or stop a leg that it permits without anybody knowing.
 ///
 /// # Errors
-/// The first route of these hosts with legs on both sides, unless gate stops what leaves over the sealed links.
+/// The first route of these hosts with legs on both sides, unless gate or link stops what leaves over the sealed links.
 pub(super) fn check_legs(cut: &Cut, hosts: [&Snapshot; 2]) -> Result<(), Refusal> {
-    if gate_stops_what_leaves(cut) {
+    if nothing_leaves(cut) {
         return Ok(());
     }
     split(cut, hosts)?.into_iter().next().map_or(Ok(()), |split| {
@@ -54,15 +55,16 @@ pub(super) fn warnings(cut: &Cut, hosts: [&Snapshot; 2]) -> Result<Vec<String>, 
         let fate = if split.first_is_sealed {
             "its first leg is sealed, so IPv4 traffic by it stops over all its legs, also those outside the scope"
         } else {
-            "gate drops what the kernel sends over its sealed legs; only what it sends over the others goes on"
+            "what the kernel sends over its sealed legs is dropped there; only what it sends over the others goes on"
         };
         format!("{route} (legs over {}): {fate}", legs.join(", "))
     };
     Ok(split(cut, hosts)?.into_iter().map(line).collect())
 }
 
-fn gate_stops_what_leaves(cut: &Cut) -> bool {
-    gates(cut) && cut.directions.contains(&Direction::Out)
+/// Whether another method closes the sealed legs by themselves.
+fn nothing_leaves(cut: &Cut) -> bool {
+    cut.methods.contains(&Method::Link) || (gates(cut) && cut.directions.contains(&Direction::Out))
 }
 
 fn split(cut: &Cut, hosts: [&Snapshot; 2]) -> Result<BTreeSet<Split>, Refusal> {
@@ -71,10 +73,13 @@ fn split(cut: &Cut, hosts: [&Snapshot; 2]) -> Result<BTreeSet<Split>, Refusal> {
     if groups.is_empty() {
         return Ok(BTreeSet::new());
     }
-    Ok(hosts.into_iter().flat_map(|host| split_on(host, &groups)).collect())
+    Ok(hosts
+        .into_iter()
+        .flat_map(|host| split_on(host, cut, &groups))
+        .collect())
 }
 
-fn split_on(host: &Snapshot, groups: &BTreeMap<u32, u32>) -> Vec<Split> {
+fn split_on(host: &Snapshot, cut: &Cut, groups: &BTreeMap<u32, u32>) -> Vec<Split> {
     let names = LinkNames::of(host);
     let name = |index: &u32| {
         host.link(*index)
@@ -82,7 +87,7 @@ fn split_on(host: &Snapshot, groups: &BTreeMap<u32, u32>) -> Vec<Split> {
     };
     let reachable = |r: &&Route| {
         let forwards = r.kind == Route::UNICAST && r.table != Route::TABLE_LOCAL;
-        r.family == Family::V4 && forwards && !is_our_route(r)
+        r.family == Family::V4 && forwards && !is_our_route(r) && !(withdraws(cut) && cut.withdrawn.contains(r))
     };
     let routes = || host.routes.iter().filter(reachable);
     let defaults: Vec<&Route> = routes().filter(|r| is_gateway_default(r, host)).collect();
@@ -98,6 +103,10 @@ fn split_on(host: &Snapshot, groups: &BTreeMap<u32, u32>) -> Vec<Split> {
             }
             let others = defaults.iter().filter(|d| takes_over(route, d));
             legs.extend(others.flat_map(|d| legs_of(d, host)));
+        }
+        // The kernel takes the members of a group with their link, and then another is the first.
+        if cut.methods.contains(&Method::Link) && route.nexthop.is_some() {
+            continue;
         }
         let sides: BTreeSet<Option<&u32>> = legs.iter().map(|l| groups.get(l)).collect();
         if sides.len() > 1 {

@@ -122,7 +122,7 @@ fn gate_closes_the_sealed_leg_of_a_mixed_route() {
         let before = state(net.at());
         let warned = lines(&host.run(&["plan", "both"]).done()["warnings"]).join("\n");
         assert!(
-            warned.contains("10.77.0.0/16") && warned.contains("gate drops"),
+            warned.contains("10.77.0.0/16") && warned.contains("is dropped there"),
             "{warned}"
         );
         let id = host.declare("both");

@@ -195,7 +195,8 @@ fn the_whole_host_gated_and_routes_withdrawn() {
 #[test]
 fn a_link_sealed_and_down() {
     world::inside("overlap::a_link_sealed_and_down", |world| {
-        let seal = with_lifeline(policy("seal", Scope::Links(&["u0"]), &["seal"]));
+        // Seal takes all legs of the multipath routes or none.
+        let seal = with_lifeline(policy("seal", Scope::Links(&["u0", "m0"]), &["seal"]));
         let link = with_lifeline(policy("link", Scope::Links(&["u0"]), &["link"]));
         in_every_order(world, &[seal, link]);
     });

@@ -9,6 +9,8 @@ use crate::world::topology::{Topology, nasty};
 use crate::world::{self, World, run, wait_for_dad};
 
 const UPLINK: Scope = Scope::Links(&["u0"]);
+/// The legs of the multipath routes: seal takes all or none.
+const LEGS: Scope = Scope::Links(&["u0", "m0"]);
 
 /// Cuts and restores by each policy in turn, and compares the kernel's own listings.
 fn comes_back(world: World, policies: &[Policy]) {
@@ -60,7 +62,7 @@ fn what_only_adds_comes_back() {
                 policy("gate-all", Scope::Whole, &["gate"]),
                 policy("gate-uplink", UPLINK, &["gate"]),
                 policy("seal-all", Scope::Whole, &["seal"]),
-                policy("seal-uplink", UPLINK, &["seal"]),
+                policy("seal-legs", LEGS, &["seal"]),
                 policy("both-all", Scope::Whole, &["gate", "seal"]),
                 policy("both-uplink", UPLINK, &["gate", "seal"]).lifeline(&["10.0.0.3", "fd00::3"], 7007),
             ],
@@ -82,7 +84,7 @@ fn routes_come_back() {
                 policy("prefixes", Scope::Whole, &["routes"]).routes(prefixes),
                 policy("null", Scope::Whole, &["routes"]).routes(null),
                 policy("uplinks", UPLINK, &["routes"]).routes(&format!("withdraw-default = true\n{prefixes}\n{null}")),
-                policy("seal-routes", UPLINK, &["seal", "routes"]).routes("withdraw-default = true"),
+                policy("seal-routes", LEGS, &["seal", "routes"]).routes("withdraw-default = true"),
                 policy("gate-routes", Scope::Whole, &["gate", "routes"]).routes(&format!("{prefixes}\n{null}")),
             ],
         );

@@ -158,6 +158,9 @@ fn what_takes_no_route_apart_is_not_asked_for_its_legs() {
     };
     assert!(planned(WHOLE, SEAL, &host).is_ok());
     assert!(planned(UPLINK, "use = [\"gate\"]", &host).is_ok());
+    assert!(planned(UPLINK, "use = [\"seal\", \"link\"]", &host).is_ok());
+    let withdrawn = "use = [\"seal\", \"routes\"]\n[methods.routes]\nwithdraw-prefixes = [\"10.77.0.0/16\"]";
+    assert!(planned(UPLINK, withdrawn, &host).is_ok());
     assert!(planned(&inbound, SEAL, &still).is_ok());
 }
 
@@ -176,7 +179,7 @@ fn with_gate_at_the_egress_the_plan_says_what_becomes_of_the_permitted_leg() {
     assert!(first_inside.contains("stops over all its legs"), "{first_inside}");
     let first_outside = planned(UPLINK, BOTH, &legs(&[OUT, IN])).unwrap().warnings.join("\n");
     assert!(
-        first_outside.contains("(legs over ab1, ab0): gate drops"),
+        first_outside.contains("(legs over ab1, ab0): what the kernel sends over its sealed legs is dropped"),
         "{first_outside}"
     );
     let not_out = UPLINK.replace("\"out\", ", "");
