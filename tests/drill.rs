@@ -10,7 +10,9 @@
 mod world;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use portcullis::drill::namespace::Namespace;
 
@@ -94,12 +96,19 @@ fn drills(world: World, (what, network, policies): (&str, &str, &[&str])) {
 
 /// A host that forwards.
 fn gateway(world: World, network: &str) -> Namespace {
-    let host = world.namespace("h");
-    ip(&host, HOST);
-    ip(&host, network);
+    let host = end_host(world, network);
     for key in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
         sysctl(&host, key, "1");
     }
+    wait_for_dad(&host);
+    host
+}
+
+/// A host that does not.
+fn end_host(world: World, network: &str) -> Namespace {
+    let host = world.namespace("h");
+    ip(&host, HOST);
+    ip(&host, network);
     wait_for_dad(&host);
     host
 }
@@ -166,17 +175,123 @@ protocol = "udp"
 direction = "forward"
 "#;
 
+/// The policy of the boundary with the lifelines above.
+fn island_with_lifelines(folder: &Path) -> PathBuf {
+    let policy = fs::read_to_string(format!("{}/policies/island-ot.toml", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (head, limits) = policy.split_once("\n[limits]").unwrap();
+    let file = folder.join("island-ot.toml");
+    fs::write(&file, format!("{head}\n{THROUGH}\n[limits]{limits}")).unwrap();
+    file
+}
+
+#[test]
+fn what_a_host_does_not_forward_is_not_probed_and_is_named() {
+    world::inside("what_a_host_does_not_forward_is_not_probed_and_is_named", |world| {
+        let host = end_host(world, HOSTS[3].1);
+        sysctl(&host, "net.ipv4.ip_forward", "1");
+        let folder = tempfile::tempdir().unwrap();
+        let file = island_with_lifelines(folder.path());
+        let said = drill(&host, file.to_str().unwrap());
+        let has = |parts: &[&str]| said.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        let v6 = "net.ipv6.conf.all.forwarding is 0";
+        assert!(has(&["not probed", "IPv6 through this host", v6]), "{said}");
+        assert!(has(&["not tested", "forwards no IPv6", v6, "`historian`"]), "{said}");
+        assert!(
+            has(&["0 of ", "`historian`", "through this host to 10.32.0.10"]),
+            "{said}"
+        );
+        assert!(!has(&["unproven"]) && !has(&["not probed", "IPv4"]), "{said}");
+
+        sysctl(&host, "net.ipv4.ip_forward", "0");
+        sysctl(&host, "net.ipv6.conf.all.forwarding", "1");
+        let said = drill(&host, file.to_str().unwrap());
+        let has = |parts: &[&str]| said.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        let v4 = "net.ipv4.ip_forward is 0";
+        assert!(has(&["not probed", "IPv4 through this host", v4]), "{said}");
+        assert!(has(&["not tested", "forwards no IPv4", v4, "`historian`"]), "{said}");
+        assert!(
+            has(&["0 of ", "`historian`", "through this host to fd00:32::10"]),
+            "{said}"
+        );
+    });
+}
+
+/// Ten links of both families, and how long a drill may take on them.
+fn ten_links(world: World, forwarding: &str) -> String {
+    let links = (0..10).map(|i| {
+        format!(
+            "link add name w{i} type veth peer name v{i}
+             link set dev w{i} up
+             link set dev v{i} up
+             addr add 10.{i}.0.1/24 dev w{i}
+             addr add fd00:{i}::1/64 dev w{i} nodad\n"
+        )
+    });
+    let host = end_host(world, &links.collect::<String>());
+    for key in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
+        sysctl(&host, key, forwarding);
+    }
+    let file = format!("{}/policies/isolate-host.toml", env!("CARGO_MANIFEST_DIR"));
+    let begun = Instant::now();
+    let said = drill(&host, &file);
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "{:?}:\n{said}",
+        begun.elapsed()
+    );
+    said
+}
+
+#[test]
+fn many_links_that_do_not_forward_are_drilled_without_a_wait_for_each_pair() {
+    let test = "many_links_that_do_not_forward_are_drilled_without_a_wait_for_each_pair";
+    world::inside(test, |world| {
+        let said = ten_links(world, "0");
+        assert!(!said.contains("unproven"), "{said}");
+        for family in ["IPv4", "IPv6"] {
+            assert!(
+                said.contains(&format!("  not probed  {family} through this host: net.")),
+                "{said}"
+            );
+        }
+    });
+}
+
+#[test]
+fn of_many_links_that_forward_the_drill_says_how_many_pairs_it_probes() {
+    let test = "of_many_links_that_forward_the_drill_says_how_many_pairs_it_probes";
+    world::inside(test, |world| {
+        let said = ten_links(world, "1");
+        for family in ["IPv4", "IPv6"] {
+            let bound = format!(
+                "  not probed  {family} through this host: of 90 pairs of links that the plan keeps apart only 64"
+            );
+            assert!(said.contains(&bound), "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_host_whose_only_link_is_too_small_for_ipv6_is_drilled() {
+    world::inside("a_host_whose_only_link_is_too_small_for_ipv6_is_drilled", |world| {
+        let small = (
+            "a link with an MTU of 1000",
+            "link set dev u0 mtu 1000
+             addr add 10.0.0.2/24 dev u0
+             route add default via 10.0.0.1",
+            &["isolate-host"] as &[&str],
+        );
+        drills(world, small);
+    });
+}
+
 #[test]
 fn a_lifeline_through_the_host_is_probed_and_one_that_cannot_be_is_named() {
     let test = "a_lifeline_through_the_host_is_probed_and_one_that_cannot_be_is_named";
     world::inside(test, |world| {
         let host = gateway(world, HOSTS[3].1);
-        let file = format!("{}/policies/island-ot.toml", env!("CARGO_MANIFEST_DIR"));
-        let policy = fs::read_to_string(file).unwrap();
-        let (head, limits) = policy.split_once("\n[limits]").unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("island-ot.toml");
-        fs::write(&file, format!("{head}\n{THROUGH}\n[limits]{limits}")).unwrap();
+        let file = island_with_lifelines(folder.path());
         let said = drill(&host, file.to_str().unwrap());
         println!("{said}");
         let lifelines: Vec<&str> = said.lines().filter(|l| l.starts_with("  lifeline ")).collect();

@@ -24,6 +24,8 @@ const LINKS_MAX: usize = 64;
 const PASSES: u32 = 4;
 /// Changes in one send.
 const BATCH: usize = 256;
+/// IPV6_MIN_MTU in `include/uapi/linux/ipv6.h`.
+const IPV6_MTU_MIN: u32 = 1280;
 /// The name of the far end of every pair, in its own namespace.
 pub(super) const FAR_END: &str = "far0";
 
@@ -122,25 +124,25 @@ fn add_link(link: &Link, proof: NotInitial) -> Result<Namespace, DrillError> {
     Builder::open(proof)?.add_veth(&here, &there, &space)?;
     space.run(|proof| -> Result<(), DrillError> {
         let builder = Builder::open(proof)?;
-        write_sysctls(&far_sysctls())?;
+        write_sysctls(&far_sysctls(link.mtu))?;
         builder.set_up(&"lo".parse().map_err(DrillError::Name)?)?;
         Ok(builder.set_up(&far_name)?)
     })??;
     Ok(space)
 }
 
-/// The far side answers at once, for every address that it is given, and forwards nothing by itself.
-fn far_sysctls() -> Vec<Sysctl> {
+/// The far side answers at once, for every address that it is given, and forwards nothing by itself. On a link of a smaller
+/// MTU than IPv6 asks for (RFC 8200, section 5) the kernel has no IPv6, and none of its sysctls.
+fn far_sysctls(mtu: u32) -> Vec<Sysctl> {
     let off = |link: &str, key: &str| Sysctl {
         name: of_link("ipv6", link, key),
         value: "0".to_owned(),
     };
-    vec![
-        off("all", "accept_dad"),
-        off("default", "accept_dad"),
-        off(FAR_END, "accept_dad"),
-        off(FAR_END, "accept_ra"),
-    ]
+    let mut sysctls = vec![off("all", "accept_dad"), off("default", "accept_dad")];
+    if mtu >= IPV6_MTU_MIN {
+        sysctls.extend([off(FAR_END, "accept_dad"), off(FAR_END, "accept_ra")]);
+    }
+    sysctls
 }
 
 fn write_sysctls(sysctls: &[Sysctl]) -> Result<(), DrillError> {
@@ -152,8 +154,10 @@ fn write_sysctls(sysctls: &[Sysctl]) -> Result<(), DrillError> {
 
 /// The host's sysctls, but for duplicate address detection, which would only make the rehearsal wait.
 fn sysctls(host: &Snapshot) -> Vec<Change> {
-    let no_dad = host.links.iter().map(|l| Sysctl {
-        name: of_link("ipv6", &l.name.to_string(), "accept_dad"),
+    // Where there is no such sysctl the link speaks no IPv6, below its smallest MTU for one.
+    let detected = host.sysctls.iter().filter(|s| s.name.ends_with(".accept_dad"));
+    let no_dad = detected.map(|s| Sysctl {
+        name: s.name.clone(),
         value: "0".to_owned(),
     });
     let copied = host

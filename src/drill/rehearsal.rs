@@ -9,6 +9,7 @@ use super::copy::Copy;
 use super::far::{self, Side};
 use super::report::{DriftResult, LifelineResult, ProbeResult, Report};
 use super::scene::{self, Probe};
+use super::through;
 use super::watch::Watcher;
 use crate::api::{DeclareRequest, EmergencyView, HostState, PlanRequest, PlanView, ReceiptView, Status};
 use crate::daemon::command::{Command, ControllerHandle, Peer, Preconditions, Reply};
@@ -66,7 +67,7 @@ impl<'a> Rehearsal<'a> {
     pub(super) fn run(self, plan: &Plan, begun: Instant) -> Result<Report, DrillError> {
         let sides = far::sides(self.copy, &plan.cut);
         let echoes = far::settle(self.copy, &sides, &plan.cut)?;
-        let probes = scene::probes(self.copy, &sides, &plan.cut, &plan.coverage);
+        let scene::Questions { probes, not_probed } = scene::questions(self.copy, &sides, &plan.cut, &plan.coverage);
         let mut flows = scene::establish(self.copy, &probes)?;
         let before = scene::ask_all(self.copy, &probes, &mut flows, scene::PATIENCE)?;
         flows.retain(|place, _| before[*place]);
@@ -82,7 +83,7 @@ impl<'a> Rehearsal<'a> {
         } else {
             Vec::new()
         };
-        let lifelines = tally(watchers, &pauses, &sides, &plan.cut)?;
+        let lifelines = tally(watchers, &pauses, &self.copy.state, &sides, &plan.cut)?;
         drop(echoes);
         self.service.stop()?;
         let results = probes
@@ -96,7 +97,8 @@ impl<'a> Rehearsal<'a> {
                 after: *a,
             })
             .collect();
-        Ok(report(self.copy, view, results, lifelines, drift, receipt, begun))
+        let report = report(self.copy, view, results, lifelines, drift, receipt, begun);
+        Ok(Report { not_probed, ..report })
     }
 
     fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, DrillError> {
@@ -233,6 +235,7 @@ fn adds_qdiscs(plan: &PlanView) -> bool {
 fn tally(
     watchers: Vec<Watcher>,
     pauses: &[Span],
+    host: &Snapshot,
     sides: &BTreeMap<u32, Side>,
     cut: &Cut,
 ) -> Result<Vec<LifelineResult>, DrillError> {
@@ -255,15 +258,20 @@ fn tally(
         });
     }
     for (place, lifeline) in cut.lifelines.iter().enumerate() {
-        if !watched.contains(&place) {
-            results.push(LifelineResult {
-                what: format!("lifeline `{}`", lifeline.name),
-                sent: 0,
-                lost: 0,
-                paused: 0,
-                untested: why_untested(sides, place, lifeline.direction).to_owned(),
-            });
+        let mut reasons = match lifeline.direction {
+            Direction::Forward => through::not_forwarded(host, sides, place),
+            Direction::In | Direction::Out => Vec::new(),
+        };
+        if reasons.is_empty() && !watched.contains(&place) {
+            reasons.push(why_untested(sides, place, lifeline.direction).to_owned());
         }
+        results.extend(reasons.into_iter().map(|untested| LifelineResult {
+            what: format!("lifeline `{}`", lifeline.name),
+            sent: 0,
+            lost: 0,
+            paused: 0,
+            untested,
+        }));
     }
     Ok(results)
 }
@@ -315,6 +323,7 @@ fn report(
         plan,
         cut_us: receipt.cut_us.unwrap_or_default(),
         lifelines,
+        not_probed: Vec::new(),
         probes,
         drift,
         receipt,

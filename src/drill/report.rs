@@ -21,6 +21,8 @@ pub struct Report {
     pub cut_us: u64,
     /// How each lifeline fared.
     pub lifelines: Vec<LifelineResult>,
+    /// What was not probed, and why, one line each.
+    pub not_probed: Vec<String>,
     /// Every probe: before, during and after the cut.
     pub probes: Vec<ProbeResult>,
     /// What happened when somebody tampered with the cut.

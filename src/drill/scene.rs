@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::DrillError;
 use super::copy::{Copy, Far};
 use super::far::{ECHO_PORT, Side, service_port};
@@ -13,6 +11,7 @@ use super::namespace::Namespace;
 use super::probe::tcp::Flow;
 use super::probe::{Answer, Origin, icmp, tcp, udp};
 use super::report::Expectation;
+use super::through;
 use crate::model::cut::{Cut, Lifeline};
 use crate::model::object::Family;
 use crate::model::plan::{Coverage, Fate, Traffic};
@@ -37,7 +36,7 @@ pub(super) enum Kind {
     Icmp,
 }
 
-const KINDS: [Kind; 4] = [Kind::Tcp, Kind::Established, Kind::Udp, Kind::Icmp];
+pub(super) const KINDS: [Kind; 4] = [Kind::Tcp, Kind::Established, Kind::Udp, Kind::Icmp];
 
 /// Where a probe starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +60,16 @@ pub(super) struct Probe {
     pub(super) lifeline: Option<usize>,
 }
 
+/// What is asked, and what is not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Questions {
+    pub(super) probes: Vec<Probe>,
+    /// What is not asked, and why, one line each.
+    pub(super) not_probed: Vec<String>,
+}
+
 /// Every probe for this copy and cut.
-pub(super) fn probes(copy: &Copy, sides: &BTreeMap<u32, Side>, cut: &Cut, coverage: &Coverage) -> Vec<Probe> {
+pub(super) fn questions(copy: &Copy, sides: &BTreeMap<u32, Side>, cut: &Cut, coverage: &Coverage) -> Questions {
     let mut probes = Vec::new();
     for far in &copy.far {
         let Some(side) = sides.get(&far.link) else { continue };
@@ -70,8 +77,9 @@ pub(super) fn probes(copy: &Copy, sides: &BTreeMap<u32, Side>, cut: &Cut, covera
         probes.extend(inbound(far, side, cut, coverage));
         probes.extend(lifelines(far, side, cut));
     }
-    probes.extend(forwarded(copy, sides, cut, coverage));
-    probes
+    let (forwarded, not_probed) = through::forwarded(&copy.state, sides, cut, coverage);
+    probes.extend(forwarded);
+    Questions { probes, not_probed }
 }
 
 fn outbound<'a>(
@@ -123,42 +131,6 @@ fn inbound<'a>(far: &'a Far, side: &'a Side, cut: &'a Cut, coverage: &'a Coverag
         })
 }
 
-fn forwarded(copy: &Copy, sides: &BTreeMap<u32, Side>, cut: &Cut, coverage: &Coverage) -> Vec<Probe> {
-    let mut probes = Vec::new();
-    for (from, from_side) in sides {
-        for (to, to_side) in sides.iter().filter(|(to, _)| *to != from) {
-            for source in &from_side.neighbours {
-                let target = to_side
-                    .neighbours
-                    .iter()
-                    .find(|n| Family::of(**n) == Family::of(*source));
-                let Some(target) = target else { continue };
-                let name = |link: &u32| copy.state.link(*link).map(|l| l.name.to_string()).unwrap_or_default();
-                probes.extend(KINDS.into_iter().map(|kind| Probe {
-                    what: format!(
-                        "{} through this host, {} to {}, {source} to {target}",
-                        word(kind),
-                        name(from),
-                        name(to)
-                    ),
-                    from: From::Far(*from),
-                    source: Some(*source),
-                    to: SocketAddr::new(*target, ECHO_PORT),
-                    kind,
-                    expected: if is_kept(cut, *from, *source, *target, kind) {
-                        Expectation::Passes
-                    } else {
-                        let family = Family::of(*source);
-                        expect(cut, coverage, Direction::Forward, family, &[*from, *to], false)
-                    },
-                    lifeline: None,
-                }));
-            }
-        }
-    }
-    probes
-}
-
 fn lifelines<'a>(far: &'a Far, side: &'a Side, cut: &'a Cut) -> impl Iterator<Item = Probe> + 'a {
     side.peers
         .iter()
@@ -190,20 +162,7 @@ fn lifelines<'a>(far: &'a Far, side: &'a Side, cut: &'a Cut) -> impl Iterator<It
         .flatten()
 }
 
-/// Whether a lifeline keeps what is forwarded between these two.
-fn is_kept(cut: &Cut, from: u32, source: IpAddr, target: IpAddr, kind: Kind) -> bool {
-    let holds = |nets: &[IpNet], address: &IpAddr| nets.iter().any(|net| net.contains(address));
-    let mut through = cut.lifelines.iter().filter(|l| l.direction == Direction::Forward);
-    through.any(|l| {
-        holds(&l.peers, &source)
-            && (l.inside.is_empty() || holds(&l.inside, &target))
-            && (l.ports.is_empty() || l.ports.iter().any(|p| (p.first..=p.last).contains(&ECHO_PORT)))
-            && l.link.as_ref().is_none_or(|(index, _)| *index == from)
-            && kinds_of(l).any(|k| k == kind)
-    })
-}
-
-fn kinds_of(lifeline: &Lifeline) -> impl Iterator<Item = Kind> + use<> {
+pub(super) fn kinds_of(lifeline: &Lifeline) -> impl Iterator<Item = Kind> + use<> {
     let kinds: &[Kind] = match lifeline.protocol {
         Transport::Any => &[Kind::Tcp, Kind::Established, Kind::Udp, Kind::Icmp],
         Transport::Tcp => &[Kind::Tcp, Kind::Established],
@@ -214,7 +173,7 @@ fn kinds_of(lifeline: &Lifeline) -> impl Iterator<Item = Kind> + use<> {
 }
 
 /// What the plan's coverage promises for traffic of this direction and family over these links.
-fn expect(
+pub(super) fn expect(
     cut: &Cut,
     coverage: &Coverage,
     direction: Direction,
@@ -257,15 +216,19 @@ fn expect(
 /// The connections that were established before the cut, by the place of their probe.
 pub(super) type Flows = BTreeMap<usize, Flow>;
 
-/// Opens the connections that are to be established before the cut.
+/// Opens the connections that are to be established before the cut, all at once.
 pub(super) fn establish(copy: &Copy, probes: &[Probe]) -> Result<Flows, DrillError> {
-    let mut flows = Flows::new();
-    for (place, probe) in probes.iter().enumerate().filter(|(_, p)| p.kind == Kind::Established) {
-        let opened = space(copy, probe.from).run(|proof| {
+    let wanted = probes.iter().enumerate().filter(|(_, p)| p.kind == Kind::Established);
+    let opened = side_by_side(wanted, |(place, probe)| {
+        let flow = space(copy, probe.from).run(|proof| {
             let origin = origin(Origin::any(proof), probe);
             Flow::open(probe.to, &origin, PATIENCE)
-        })??;
-        if let Ok(flow) = opened {
+        });
+        Ok((place, flow??))
+    });
+    let mut flows = Flows::new();
+    for flow in opened {
+        if let (place, Ok(flow)) = flow? {
             flows.insert(place, flow);
         }
     }
@@ -280,21 +243,27 @@ pub(super) fn ask_all(
     established: Duration,
 ) -> Result<Vec<bool>, DrillError> {
     let mut flow_of: BTreeMap<usize, &mut Flow> = flows.iter_mut().map(|(place, flow)| (*place, flow)).collect();
-    let answers = std::thread::scope(|scope| {
-        let asked: Vec<_> = probes
-            .iter()
-            .enumerate()
-            .map(|(place, probe)| {
-                let flow = flow_of.remove(&place);
-                scope.spawn(move || ask(copy, probe, flow, established))
-            })
-            .collect();
-        asked
-            .into_iter()
-            .map(|a| a.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect::<Vec<_>>()
-    });
+    let asked = probes
+        .iter()
+        .enumerate()
+        .map(|(place, probe)| (probe, flow_of.remove(&place)));
+    let answers = side_by_side(asked, |(probe, flow)| ask(copy, probe, flow, established));
     answers.into_iter().map(|answer| answer.map(Answer::passed)).collect()
+}
+
+/// Does all of it at once, each on a thread of its own, and gives the results in order.
+fn side_by_side<T: Send, R: Send>(
+    items: impl Iterator<Item = T>,
+    work: impl Fn(T) -> Result<R, DrillError> + Sync,
+) -> Vec<Result<R, DrillError>> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let begun: Vec<_> = items.map(|item| scope.spawn(move || work(item))).collect();
+        begun
+            .into_iter()
+            .map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 fn ask(copy: &Copy, probe: &Probe, flow: Option<&mut Flow>, established: Duration) -> Result<Answer, DrillError> {
@@ -331,7 +300,7 @@ pub(super) fn space(copy: &Copy, from: From) -> &Namespace {
     }
 }
 
-fn word(kind: Kind) -> &'static str {
+pub(super) fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Tcp => "new TCP",
         Kind::Established => "established TCP",

@@ -34,6 +34,9 @@ pub(crate) fn report(report: &Report) -> String {
     );
     lifelines(&mut out, report);
     probes(&mut out, &report.probes);
+    for left in &report.not_probed {
+        line(&mut out, &format!("  not probed  {left}"));
+    }
     match report.drift.put_right_ms {
         Some(ms) => line(
             &mut out,
