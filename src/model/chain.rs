@@ -3,6 +3,9 @@
 //! A chain tells of every edit, removal and reordering inside it. It cannot tell that its end was cut off at a line:
 //! for that it is compared with heads that were kept elsewhere (in the journal, on paper, with another host).
 
+mod torn;
+
+use self::torn::{could_be_torn, is_unfinished};
 use super::names::Digest;
 use super::record::{Head, LINE_MAX_BYTES, Record, rfc3339};
 
@@ -45,6 +48,9 @@ pub enum Flaw {
     /// A line beyond every limit.
     #[error("longer than {LINE_MAX_BYTES} bytes")]
     TooLong,
+    /// It has no newline at its end, or NUL bytes in it, and is not what an interrupted append leaves.
+    #[error("not whole, and not the beginning of one record either: {0}")]
+    NotTorn(String),
     /// A kept head names another record: the log was rewritten.
     #[error("record {} was seen before with the hash {}", .0.sequence, .0.hash)]
     Rewritten(Head),
@@ -171,8 +177,9 @@ impl ChainCheck {
     /// # Errors
     /// If it does not continue the chain. Then the check is over.
     pub fn line(&mut self, line: &[u8], place: Place) -> Result<Line, Break> {
-        if place == Place::Last && is_torn(line) {
-            return Ok(Line::Torn);
+        if place == Place::Last && is_unfinished(line) {
+            let torn = could_be_torn(line, self.offset, |whole| self.continues(whole));
+            return torn.map(|()| Line::Torn).map_err(|flaw| self.break_here(flaw));
         }
         let record = self.continues(line).map_err(|flaw| self.break_here(flaw))?;
         self.head = Some(record.head());
@@ -252,12 +259,6 @@ impl ChainCheck {
             .find(rewritten)
             .map_or(Ok(()), |kept| Err(Flaw::Rewritten(*kept)))
     }
-}
-
-/// What an interrupted append leaves: no newline at the end, or blocks that never reached the disk and read as zeros.
-/// Canonical JSON holds no NUL byte.
-fn is_torn(line: &[u8]) -> bool {
-    line.len() <= LINE_MAX_BYTES && (line.last() != Some(&b'\n') || line.contains(&0))
 }
 
 /// Checks a whole chain. The lines come with their newlines, as `split_inclusive` gives them.

@@ -24,10 +24,20 @@ fn a_bad_audit_file_is_told_by_verify_whatever_is_in_it() {
             };
             let without = |at: usize| joined(&[&lines[..at], &lines[at + 1..]].concat());
             let swapped = joined(&[&lines[..1], &[lines[2], lines[1]], &lines[3..]].concat());
-            let table: [(&str, Vec<u8>, i32, &str); 9] = [
+            let table: [(&str, Vec<u8>, i32, &str); 12] = [
                 ("untouched", good.clone().into_bytes(), 0, ""),
                 ("empty", Vec::new(), 0, ""),
                 ("a torn last line", good.as_bytes()[..good.len() - 7].to_vec(), 0, ""),
+                ("zeros behind the end", [good.as_bytes(), &[0; 5000]].concat(), 0, ""),
+                ("no newlines", good.replace('\n', "").into_bytes(), 8, "line 1"),
+                (
+                    "five thousand bytes of something",
+                    (0..5000_u32)
+                        .map(|i| b'!' + u8::try_from(i * i % 89).unwrap())
+                        .collect(),
+                    8,
+                    "line 1",
+                ),
                 ("the first record removed", without(0), 8, "record 1"),
                 ("a record removed", without(2), 8, "record 3"),
                 ("two records swapped", swapped, 8, "record 2"),

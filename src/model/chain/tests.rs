@@ -221,13 +221,67 @@ fn a_rewritten_log_with_right_hashes_differs_from_a_kept_head() {
 #[test]
 fn blocks_that_never_reached_the_disk_are_a_torn_tail_only_at_the_end() {
     let lines = log();
-    let zeroed = |i: usize| {
+    let start = |i: usize| lines[..i].iter().map(Vec::len).sum::<usize>();
+    // Up to the edge of a block inside the line.
+    let edge = |i: usize| 512 - start(i) % 512;
+    let zeroed = |i: usize, hole: std::ops::Range<usize>| {
         let mut changed = lines.clone();
-        changed[i][10..100].fill(0);
+        changed[i][hole].fill(0);
         verify_chain(&changed)
     };
-    assert!(matches!(zeroed(7), Verdict::TornTail { .. }));
-    assert!(matches!(zeroed(6), Verdict::Broken { .. }));
+    let length = lines[7].len();
+    assert!(edge(7) < length && edge(6) < lines[6].len());
+    assert!(matches!(zeroed(7, 0..edge(7)), Verdict::TornTail { .. }));
+    assert!(matches!(zeroed(7, edge(7)..length), Verdict::TornTail { .. }));
+    assert!(matches!(zeroed(7, 0..length), Verdict::TornTail { .. }));
+    assert!(matches!(zeroed(6, 0..edge(6)), Verdict::Broken { .. }));
+    assert!(matches!(zeroed(7, 10..edge(7) - 1), Verdict::Broken { .. }));
+}
+
+#[test]
+fn an_end_without_a_newline_is_torn_only_if_it_could_be_the_beginning_of_one_record() {
+    let lines = log();
+    let good = lines[..3].concat();
+    let end = |rest: &[u8]| verdict_of(&[&good[..], rest].concat(), &[]);
+    let whole = lines[3].strip_suffix(b"\n").unwrap();
+    let half = &whole[..whole.len() / 2];
+    let text = String::from_utf8(whole.to_owned()).unwrap();
+    for rest in [half, whole, &whole[..1], &[0; 5000]] {
+        assert!(matches!(end(rest), Verdict::TornTail { .. }), "{:?}", end(rest));
+    }
+    let joined = lines[3..].concat().split(|b| *b == b'\n').collect::<Vec<_>>().concat();
+    let spaced: Vec<u8> = lines[3..]
+        .concat()
+        .iter()
+        .map(|b| if *b == b'\n' { b' ' } else { *b })
+        .collect();
+    let changed = text.replace("worm", "bugs");
+    let doubled = [whole, half].concat();
+    let bad: [&[u8]; 10] = [
+        &joined,
+        &spaced,
+        b"x",
+        b"{}",
+        b"{\"actor\":}",
+        b"{\"actor\":\"\xff\xff",
+        b"{\"actor\":\"\x07",
+        lines[4].strip_suffix(b"\n").unwrap(),
+        changed.as_bytes(),
+        &doubled,
+    ];
+    for rest in bad {
+        let verdict = end(rest);
+        let said = String::from_utf8_lossy(rest).into_owned();
+        match verdict {
+            Verdict::Broken { head, damage } => {
+                assert_eq!(head, Some(head_of(&lines[2])), "{said}");
+                assert_eq!((damage.line, damage.offset), (4, good.len() as u64), "{said}");
+            }
+            Verdict::Intact { .. } | Verdict::TornTail { .. } => panic!("{said}: {verdict:?}"),
+        }
+    }
+    let all: Vec<u8> = lines.concat().into_iter().filter(|b| *b != b'\n').collect();
+    assert_eq!(flaw_of(verdict_of(&all, &[])).0, 1);
 }
 
 /// The bytes of version 1 as files, read for ever.
