@@ -31,6 +31,7 @@ pub(crate) fn link(index: u32, called: &str) -> Link {
         mtu: 1500,
         master: None,
         lower: None,
+        lower_abroad: None,
         mac: vec![2, 0, 0, 0, 0, low],
         altnames: Vec::new(),
         group: 0,

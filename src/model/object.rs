@@ -60,6 +60,15 @@ impl Family {
     }
 }
 
+/// A link of another network namespace: its index says nothing about links of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkAbroad {
+    /// The interface index there.
+    pub index: u32,
+    /// IFLA_LINK_NETNSID: this namespace's own number for that one; -1 where it has none.
+    pub netns: i32,
+}
+
 /// A network interface. Only `up`, `group` and our own ifb are ever changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
@@ -79,8 +88,11 @@ pub struct Link {
     pub mtu: u32,
     /// Index of the bridge, bond or VRF above.
     pub master: Option<u32>,
-    /// IFLA_LINK: index of the device below (macvlan, vlan) or of the peer (veth).
+    /// IFLA_LINK: index of the device below (macvlan, vlan) or of the peer (veth), if it is in this network namespace.
     pub lower: Option<u32>,
+    /// The same, if it is in another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_abroad: Option<LinkAbroad>,
     /// Hardware address, as many bytes as the type has.
     pub mac: Vec<u8>,
     /// Alternative names.

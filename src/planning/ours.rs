@@ -43,6 +43,7 @@ pub fn ifb() -> Link {
         mtu: IFB_MTU,
         master: None,
         lower: None,
+        lower_abroad: None,
         mac: Vec::new(),
         altnames: Vec::new(),
         group: 0,

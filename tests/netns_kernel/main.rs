@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use portcullis::drill::links::{Builder, End};
 use portcullis::kernel::netlink::Netlink;
 use portcullis::kernel::{Kernel, KernelError, Kinds, Seen};
 use portcullis::model::change::{Change, LinkSetting, Outcome};
+use portcullis::model::names::InterfaceName;
 use portcullis::model::object::{Family, Link, Nexthop, OUR_PROTOCOL, Route, Rule, RuleAction, Sysctl, Volatile};
 use portcullis::model::snapshot::{Object, Snapshot};
 
@@ -333,6 +335,32 @@ fn a_heavy_member_of_a_nexthop_group_keeps_its_weight() {
     });
 }
 
+#[test]
+fn the_peer_in_another_namespace_is_no_link_of_this_one() {
+    inside("the_peer_in_another_namespace_is_no_link_of_this_one", |world| {
+        let (here, there) = (world.namespace("h"), world.namespace("p"));
+        let seen = here.run(|proof| {
+            let name = |text: &str| text.parse::<InterfaceName>().expect("a name");
+            let (near, far) = (name("up0"), name("e0"));
+            // Both ends have one index, as the first links of two new namespaces have.
+            let [near_end, far_end] = [&near, &far].map(|name| End {
+                index: Some(7),
+                ..End::named(name)
+            });
+            let builder = Builder::open(proof).expect("sockets");
+            builder.add_veth(&near_end, &far_end, &there).expect("a pair");
+            snapshot(&mut Netlink::open().expect("sockets"))
+        });
+        let seen = seen.expect("the namespace");
+        let link = seen.link(7).expect("the near end");
+        assert_eq!(link.lower, None);
+        let abroad = link.lower_abroad.expect("the far end");
+        assert!(abroad.index == 7 && abroad.netns >= 0, "{abroad:?}");
+        let said = format!(" link if7 link-netnsid {} ", abroad.netns);
+        assert!(seen.to_string().contains(&said), "{seen}");
+    });
+}
+
 /// The ifb into which a gate drops.
 fn our_ifb(index: u32) -> Link {
     Link {
@@ -345,6 +373,7 @@ fn our_ifb(index: u32) -> Link {
         mtu: 1500,
         master: None,
         lower: None,
+        lower_abroad: None,
         mac: Vec::new(),
         altnames: Vec::new(),
         group: 0,

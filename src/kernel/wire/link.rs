@@ -9,7 +9,7 @@ use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use super::{Batch, Body, Broken, Refusal, attributes, header, kind_name_of, name_of, u32_of};
 use crate::model::change::LinkSetting;
 use crate::model::names::InterfaceName;
-use crate::model::object::{Link, Volatile};
+use crate::model::object::{Link, LinkAbroad, Volatile};
 
 /// RTM_NEWLINK.
 pub const NEW: u16 = 16;
@@ -27,6 +27,7 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_GROUP: u16 = 27;
 const IFLA_EXT_MASK: u16 = 29;
+const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
@@ -61,7 +62,7 @@ pub fn list(batch: &mut Batch, flags: u16) -> Result<(), Refusal> {
 /// If it is not one.
 pub fn decode(payload: &[u8]) -> Result<Link, Broken> {
     let head = LinkHeader::parse(payload).map_err(header)?;
-    let mut name = None;
+    let (mut name, mut netns) = (None, None);
     let mut link = Link {
         index: head.index,
         // Replaced below; a link without a name is an error.
@@ -73,6 +74,7 @@ pub fn decode(payload: &[u8]) -> Result<Link, Broken> {
         mtu: 0,
         master: None,
         lower: None,
+        lower_abroad: None,
         mac: Vec::new(),
         altnames: Vec::new(),
         group: 0,
@@ -84,12 +86,16 @@ pub fn decode(payload: &[u8]) -> Result<Link, Broken> {
             IFLA_IFNAME => name = Some(name_of(kind, value)?),
             IFLA_MTU => link.mtu = u32_of(kind, value)?,
             IFLA_LINK => link.lower = Some(u32_of(kind, value)?).filter(|&index| index != 0),
+            IFLA_LINK_NETNSID => netns = Some(u32_of(kind, value)?.cast_signed()),
             IFLA_MASTER => link.master = Some(u32_of(kind, value)?).filter(|&index| index != 0),
             IFLA_GROUP => link.group = u32_of(kind, value)?,
             IFLA_LINKINFO => link.kind = info_kind(value)?,
             IFLA_PROP_LIST => link.altnames = alternative_names(value)?,
             _ => {}
         }
+    }
+    if let Some(netns) = netns {
+        link.lower_abroad = link.lower.take().map(|index| LinkAbroad { index, netns });
     }
     link.name = name.ok_or_else(|| Broken(format!("link {} has no name", head.index)))?;
     Ok(link)

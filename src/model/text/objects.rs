@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Text;
 use super::words::{BitNames, Mac, Rest, Word, attributes, bits, family_option, optional, scope, unnamed_bits};
-use crate::model::object::{Address, Family, Link, Neighbour, Sysctl};
+use crate::model::object::{Address, Family, Link, LinkAbroad, Neighbour, Sysctl};
 
 /// IFF_* but IFF_UP, which [`Link::up`] holds (`include/uapi/linux/if.h`).
 const LINK_FLAGS: &BitNames = &[
@@ -36,6 +36,9 @@ impl fmt::Display for Text<'_, Link> {
         write!(f, " mtu {} group {}", link.mtu, link.group)?;
         optional(f, "master", link.master.map(|m| names.dev(m)))?;
         optional(f, "link", link.lower.map(|l| names.dev(l)))?;
+        if let Some(LinkAbroad { index, netns }) = link.lower_abroad {
+            write!(f, " link if{index} link-netnsid {netns}")?;
+        }
         optional(f, "address", Mac::some(&link.mac))?;
         optional(f, "type", link.kind.as_deref().map(|k| Word(k.as_bytes())))?;
         link.altnames.iter().try_for_each(|n| write!(f, " altname {n}"))

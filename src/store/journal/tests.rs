@@ -130,6 +130,7 @@ fn baseline() -> Snapshot {
             mtu: 1500,
             master: None,
             lower: Some(1),
+            lower_abroad: None,
             mac: vec![2, 0, 0, 0, 0, 1],
             altnames: vec!["wan".parse().unwrap()],
             group: 0,

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernel::wire::tests::captured::bytes;
 use crate::model::object::{
-    Address, Attach, Filter, FilterEntries, Hop, Lifetime, Link, Neighbour, Nexthop, Qdisc, Route, Rule, RuleAction,
-    U32Match, Verdict, Volatile,
+    Address, Attach, Filter, FilterEntries, Hop, Lifetime, Link, LinkAbroad, Neighbour, Nexthop, Qdisc, Route, Rule,
+    RuleAction, U32Match, Verdict, Volatile,
 };
 
 mod captured;
@@ -63,11 +63,22 @@ fn links_are_read_with_names_that_are_no_text() {
         mtu: 1500,
         master: None,
         lower: Some(2),
+        lower_abroad: None,
         mac: bytes("ea36707aec6c"),
         altnames: vec![name(b"second-name")],
         group: 5,
     };
     assert_eq!(veth, expected);
+    // IFLA_LINK_NETNSID behind it: the index is that of a link elsewhere.
+    let mut abroad = bytes(captured::LINK_VETH);
+    abroad.extend_from_slice(&[8, 0, 37, 0, 4, 0, 0, 0]);
+    let lower_abroad = Some(LinkAbroad { index: 2, netns: 4 });
+    let expected = Link {
+        lower: None,
+        lower_abroad,
+        ..expected
+    };
+    assert_eq!(link::decode(&abroad).unwrap(), expected);
     let odd = link::decode(&bytes(captured::LINK_NOT_UTF8)).unwrap();
     assert_eq!((odd.name, odd.up, odd.flags), (name(b"\xff\xfebad"), false, 0x82));
 }

@@ -2,8 +2,8 @@
 
 use crate::model::names::InterfaceName;
 use crate::model::object::{
-    Address, Attach, Attributes, Family, Filter, FilterEntries, Hop, Lifetime, Link, Neighbour, Nexthop, OUR_PROTOCOL,
-    Qdisc, Route, Rule, RuleAction, Sysctl, U32Match, Verdict, Volatile,
+    Address, Attach, Attributes, Family, Filter, FilterEntries, Hop, Lifetime, Link, LinkAbroad, Neighbour, Nexthop,
+    OUR_PROTOCOL, Qdisc, Route, Rule, RuleAction, Sysctl, U32Match, Verdict, Volatile,
 };
 use crate::model::snapshot::Snapshot;
 
@@ -22,6 +22,7 @@ pub(super) fn link(index: u32, text: &str) -> Link {
         mtu: 1500,
         master: None,
         lower: None,
+        lower_abroad: None,
         mac: vec![2, 0, 0, 0, 0, 1],
         altnames: vec![],
         group: 0,
@@ -171,6 +172,7 @@ pub(super) fn world() -> Snapshot {
             Link {
                 kind: Some("ifb".to_owned()),
                 flags: 0x10080,
+                lower_abroad: Some(LinkAbroad { index: 3, netns: 0 }),
                 ..link(4, "dwn0")
             },
         ],
