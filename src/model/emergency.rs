@@ -375,6 +375,12 @@ impl Emergency {
     /// Whether an end came more than this many milliseconds ago, and the cut is still held.
     #[must_use]
     pub fn is_overdue(&self, now: &Moment, by_ms: u64) -> bool {
+        self.state.is_held() && self.should_have_ended(now, by_ms)
+    }
+
+    /// The same of one that is ending, or has ended.
+    #[must_use]
+    pub fn should_have_ended(&self, now: &Moment, by_ms: u64) -> bool {
         let over = |end: &Deadline| {
             let later = Deadline {
                 after_ms: end.after_ms.saturating_add(by_ms),
@@ -382,7 +388,7 @@ impl Emergency {
             };
             later.remaining_ms(now) == 0
         };
-        self.state.is_held() && (over(&self.deadline) || self.confirm_by.as_ref().is_some_and(over))
+        over(&self.deadline) || self.confirm_by.as_ref().is_some_and(over)
     }
 
     /// The event that the passing of time brings, if any.

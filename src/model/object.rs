@@ -82,7 +82,8 @@ pub struct Link {
     pub up: bool,
     /// Settable flags of `ifi_flags` but IFF_UP: NOARP, PROMISC, ALLMULTI, MULTICAST, LOOPBACK, BROADCAST, POINTOPOINT.
     pub flags: u32,
-    /// IFF_LOWER_UP: carrier. Follows the other end, so it is no part of a comparison.
+    /// IFF_RUNNING: it has a carrier, and the kernel has told everybody so (`linkwatch_do_dev()` in
+    /// `net/core/link_watch.c`), up to a second after it came. Follows the other end, so it is no part of a comparison.
     pub carrier: Volatile<bool>,
     /// Bytes.
     pub mtu: u32,

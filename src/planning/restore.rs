@@ -56,6 +56,9 @@ pub struct Restoration {
     pub waits: Vec<Wait>,
     /// What is left alone, and why.
     pub conflicts: Vec<Conflict>,
+    /// Links that came up again and had a carrier, which the kernel has not told yet: when it does, it makes link-local
+    /// addresses, which may have to go again.
+    pub carriers: Vec<u32>,
 }
 
 impl Restoration {
@@ -136,6 +139,7 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
     if coming_up == quick::ComingUp::No {
         quick::put_back(&mut work, lost);
     }
+    work.done.carriers = lost.carriers_to_come(now);
     work.done
 }
 
@@ -278,7 +282,10 @@ impl Work {
             let known = lost.target.addresses.iter();
             a.family == Family::V6
                 && a.tentative.0
-                && self.state.link(a.link).is_some_and(|l| l.up && lost.carries(l))
+                && self
+                    .state
+                    .link(a.link)
+                    .is_some_and(|l| l.up && lost.carries(l) && lost.had_carrier(l))
                 && known
                     .clone()
                     .any(|t| same_identity(&Object::Address(t.clone()), &Object::Address((*a).clone())))

@@ -13,9 +13,9 @@ use crate::api::error::{ApiError, Code, chain};
 use crate::api::{EmergencyView, ReceiptView};
 use crate::daemon::command::Preconditions;
 use crate::kernel::Kinds;
-use crate::model::change::Change;
+use crate::model::change::{Change, LinkSetting};
 use crate::model::cut::Cut;
-use crate::model::emergency::{Event, Refusal, State};
+use crate::model::emergency::{Emergency, Event, Refusal, State};
 use crate::model::names::EmergencyId;
 use crate::model::plan::Step;
 use crate::model::receipt::Receipt;
@@ -32,6 +32,18 @@ const CAREFUL_ATTEMPTS: u32 = 4;
 const DETECTION_PATIENCE: Duration = Duration::from_secs(4);
 /// How long the kernel may take to make the routes of an address that needs no detection: it does so in a work queue.
 const ROUTES_PATIENCE: Duration = Duration::from_millis(500);
+/// How long after a link came up the kernel may take to tell its carrier: it does so once a second at most
+/// (`linkwatch_schedule_work()` in `net/core/link_watch.c`).
+const CARRIER_PATIENCE: Duration = Duration::from_millis(1250);
+/// So late after its deadline an emergency waits for no carrier, because it must have ended within [`GRACE_MS`].
+const CARRIER_LATEST_MS: u64 = 1500;
+/// By its deadline and this, every emergency ends.
+const GRACE_MS: u64 = 2_000;
+/// What tells whether carriers are back.
+const LINKS: Kinds = Kinds {
+    links: true,
+    ..Kinds::NONE
+};
 /// What tells whether detection is over.
 const ADDRESSES: Kinds = Kinds {
     addresses: true,
@@ -231,12 +243,21 @@ impl Controller {
         ended.push(cut.clone());
         let mut attempts = 0..RESTORE_ATTEMPTS;
         let mut read = self.uptime();
+        let mut raised = read;
         loop {
             // The kernel may make something at any time while links come up.
             let restoration =
                 planning::restore(&seen.snapshot, &baseline, &ended, remaining).map_err(|e| e.to_string())?;
             if let (false, Some(attempt)) = (restoration.steps.is_empty(), attempts.next()) {
                 self.undo(&restoration, Care::in_attempt(attempt))?;
+                seen = self.look_patiently(&mut hope)?;
+                read = self.uptime();
+                if raises(&restoration) {
+                    raised = read;
+                }
+                continue;
+            }
+            if self.has_waited_for(&restoration.carriers, id, raised)? {
                 seen = self.look_patiently(&mut hope)?;
                 read = self.uptime();
                 continue;
@@ -306,6 +327,33 @@ impl Controller {
         Ok(())
     }
 
+    /// Waits until the kernel has told the carriers of links that came up, and says whether it did: all is open by then,
+    /// and only the proof must be of what they bring, too.
+    fn has_waited_for(&mut self, carriers: &[u32], id: EmergencyId, raised: Duration) -> Result<bool, String> {
+        let to_come = |now: &Snapshot| {
+            let mut links = carriers.iter().filter_map(|index| now.link(*index));
+            links.any(|link| link.up && !link.carrier.0)
+        };
+        let mut waited = false;
+        while !carriers.is_empty() && self.has_time_for_carriers(id, raised) {
+            waited = true;
+            if !to_come(&self.read_patiently(LINKS)?) {
+                break;
+            }
+            self.clock.pause(DETECTION_LOOK);
+        }
+        Ok(waited)
+    }
+
+    /// A proof holds up nobody's end: not its own beyond the grace, and not the opening after another cut.
+    fn has_time_for_carriers(&self, id: EmergencyId, raised: Duration) -> bool {
+        let now = self.now();
+        let late = |e: &Emergency| e.should_have_ended(&now, CARRIER_LATEST_MS) && !e.should_have_ended(&now, GRACE_MS);
+        let next = |e: &Emergency| e.id != id && (e.state == State::Restoring || e.due(&now).is_some());
+        let pressing = self.emergencies.iter().any(|e| (e.id == id && late(e)) || next(e));
+        !pressing && self.uptime().saturating_sub(raised) < CARRIER_PATIENCE
+    }
+
     fn uptime(&self) -> Duration {
         Duration::from_millis(self.now().boottime_ms)
     }
@@ -334,6 +382,20 @@ impl Controller {
         self.remember(emergency, view.clone());
         view
     }
+}
+
+/// Whether links are set up by it.
+fn raises(restoration: &Restoration) -> bool {
+    let up = |change: &Change| {
+        matches!(
+            change,
+            Change::SetLink {
+                setting: LinkSetting::Up,
+                ..
+            }
+        )
+    };
+    restoration.steps.iter().flat_map(|s| &s.changes).any(up)
 }
 
 /// How long to wait for what the kernel makes of addresses in its own time, after a detection also of one that a killed

@@ -22,10 +22,10 @@ pub(super) fn unmake(work: &mut Work, lost: &Lost) {
     work.stage("remove link-local addresses that were not there", deletes);
 }
 
-/// Whether the kernel made this address because a cut's link came up again.
+/// Whether the kernel made this address because a cut's link came up again, or got its carrier back from one that did.
 pub(super) fn is_made_by_raising(address: &Address, lost: &Lost) -> bool {
     address.is_link_local_of_kernel()
-        && lost.raised.contains(&address.link)
+        && lost.brings(address.link)
         && !lost.target.addresses.iter().any(|a| is_same(a, address))
 }
 

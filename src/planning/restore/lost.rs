@@ -139,6 +139,29 @@ impl Lost {
         };
         raised(&link.index) || link.lower.as_ref().is_some_and(raised) || port_raised()
     }
+
+    /// Whether it is up and got its carrier back, or is about to, by what the ended cuts do no more.
+    pub fn brings(&self, index: u32) -> bool {
+        self.target.link(index).is_some_and(|l| l.up && self.carries(l))
+    }
+
+    /// Whether the link had a carrier; of one that nobody knows, whether it has.
+    pub fn had_carrier(&self, link: &Link) -> bool {
+        self.target.link(link.index).unwrap_or(link).carrier.0
+    }
+
+    /// Links that are up again, had a carrier and have none yet.
+    pub fn carriers_to_come(&self, now: &Snapshot) -> Vec<u32> {
+        let to_come = |l: &&Link| self.has_no_carrier(now, l.index) && l.carrier.0;
+        self.target.links.iter().filter(to_come).map(|l| l.index).collect()
+    }
+
+    /// Whether the link came up again and has no carrier. What the kernel makes of its addresses comes with that.
+    pub fn has_no_carrier(&self, now: &Snapshot, index: u32) -> bool {
+        let (then, now) = (self.target.link(index), now.link(index));
+        let waits = |then: &Link, now: &Link| is_same_link(then, now) && now.up && !now.carrier.0;
+        matches!((then, now), (Some(then), Some(now)) if waits(then, now)) && self.brings(index)
+    }
 }
 
 /// The links without which an object cannot be.
