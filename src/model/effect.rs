@@ -31,6 +31,7 @@ use super::object::{Neighbour, Rule, RuleAction, Sysctl};
 use super::snapshot::{Object, Snapshot};
 
 pub use address::settle;
+pub(crate) use address::settle_on;
 pub use lookup::way;
 
 /// The errno values that the kernel answers with here (`include/uapi/asm-generic/errno.h`).

@@ -82,7 +82,7 @@ pub struct Link {
     pub up: bool,
     /// Settable flags of `ifi_flags` but IFF_UP: NOARP, PROMISC, ALLMULTI, MULTICAST, LOOPBACK, BROADCAST, POINTOPOINT.
     pub flags: u32,
-    /// IFF_RUNNING: it has a carrier, and the kernel has told everybody so (`linkwatch_do_dev()` in
+    /// IFF_LOWER_UP and IFF_RUNNING: it has a carrier, and the kernel has told everybody so (`linkwatch_do_dev()` in
     /// `net/core/link_watch.c`), up to a second after it came. Follows the other end, so it is no part of a comparison.
     pub carrier: Volatile<bool>,
     /// Bytes.
@@ -406,7 +406,7 @@ impl Rule {
     }
 }
 
-/// A permanent or proxy neighbour (`struct ndmsg`); the others come and go and are no part of a snapshot.
+/// A permanent, proxy or managed neighbour (`struct ndmsg`); the others come and go and are no part of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neighbour {
     /// Family.
@@ -415,9 +415,9 @@ pub struct Neighbour {
     pub link: u32,
     /// NDA_DST.
     pub address: IpAddr,
-    /// NDA_LLADDR; empty for a proxy entry.
+    /// NDA_LLADDR; empty for a proxy entry, and for a managed one, of which the kernel finds it out.
     pub mac: Vec<u8>,
-    /// ndm_state: NUD_PERMANENT, NUD_NOARP, 0 for a proxy entry.
+    /// ndm_state: NUD_PERMANENT, NUD_NOARP, 0 for a proxy or a managed entry.
     pub state: u16,
     /// ndm_flags: NTF_PROXY, NTF_ROUTER, …
     pub flags: u8,

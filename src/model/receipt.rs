@@ -60,12 +60,18 @@ pub enum Clash {
         /// As it is now.
         now: Object,
     },
+    /// It is back, but others put something in its place that goes before it, or with it.
+    BesideOthers {
+        /// What they put there.
+        with: Object,
+    },
     /// The link that it belongs to is gone, or another link has its index.
     LinkGone {
         /// The index.
         index: u32,
     },
-    /// The kernel would refuse it, because somebody took away what it needs.
+    /// The kernel would refuse it, because somebody took away what it needs, or the carrier without which no address is
+    /// usable.
     NeedsWhatIsGone {
         /// The positive errno that the kernel would give.
         errno: i32,
@@ -77,8 +83,9 @@ impl fmt::Display for Conflict {
         write!(f, "{}: ", self.object)?;
         match &self.why {
             Clash::ChangedByOthers { now } => write!(f, "changed by others, kept as {now}"),
+            Clash::BesideOthers { with } => write!(f, "back, but not alone in its place: others put {with} there"),
             Clash::LinkGone { index } => write!(f, "link {index} is gone"),
-            Clash::NeedsWhatIsGone { errno } => write!(f, "needs what others removed (errno {errno})"),
+            Clash::NeedsWhatIsGone { errno } => write!(f, "needs what is not there (errno {errno})"),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::flow;
 use super::gate::gates;
 use super::ours::TABLE;
 use super::reachability::{best_routes, links_of};
-use super::restore::not_recreatable;
+use super::restore::{not_recreatable, waiting_for_carriers};
 use super::routes::withdraws;
 use super::slots;
 use crate::model::cut::{Cut, Lifeline};
@@ -103,10 +103,19 @@ pub fn lost(cut: &Cut, baseline: &Snapshot) -> Vec<String> {
     let names = LinkNames::of(baseline);
     let objects = not_recreatable(baseline, cut);
     let order = reordered(cut, baseline).map(|prefix| format!("-6 {prefix}: the place of a link's route among equals"));
+    let waiting = waiting_for_carriers(baseline, cut);
+    let waiting = waiting.into_iter().filter_map(|index| baseline.link(index));
+    let waiting = waiting.map(|l| {
+        format!(
+            "-6 what the kernel makes of addresses of {} comes back with its carrier",
+            l.name
+        )
+    });
     objects
         .iter()
         .map(|o| names.object(o).to_string())
         .chain(order)
+        .chain(waiting)
         .collect()
 }
 

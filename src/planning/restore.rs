@@ -43,7 +43,7 @@ use super::Refusal;
 use lost::Lost;
 
 pub use grown::{grown, taken_in};
-pub use lost::not_recreatable;
+pub use lost::{not_recreatable, waiting_for_carriers};
 pub use proof::receipt;
 
 /// What leads from the kernel now to the state without the ended cuts.
@@ -130,7 +130,7 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
     work.neighbours(lost);
     work.sysctls(lost);
     let waits = work.unsettled(lost);
-    effect::settle(&mut work.state);
+    effect::settle_on(&mut work.state, |l| l.carrier.0 || lost.had_carrier(l));
     if !deferred.is_empty() {
         work.wait(waits.clone());
         routes::put_back_late(&mut work, deferred);

@@ -12,6 +12,7 @@
 mod world;
 
 mod armed;
+mod carriers;
 mod flood;
 mod foreign;
 mod host;

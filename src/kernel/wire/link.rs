@@ -70,7 +70,7 @@ pub fn decode(payload: &[u8]) -> Result<Link, Broken> {
         kind: None,
         up: head.flags.contains(LinkFlags::Up),
         flags: (head.flags & settable()).bits(),
-        carrier: Volatile(head.flags.contains(LinkFlags::Running)),
+        carrier: Volatile(head.flags.contains(LinkFlags::LowerUp | LinkFlags::Running)),
         mtu: 0,
         master: None,
         lower: None,

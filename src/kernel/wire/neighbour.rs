@@ -1,6 +1,7 @@
 //! Neighbours that somebody set (`struct ndmsg`, `include/uapi/linux/neighbour.h`).
 //!
-//! Kept are PERMANENT entries, proxy entries, and NOARP entries of hosts. The kernel itself makes NOARP entries for
+//! Kept are PERMANENT entries, proxy entries, managed ones, which the kernel resolves itself and keeps resolved, and NOARP
+//! entries of hosts. The kernel itself makes NOARP entries for
 //! multicast, broadcast and loopback addresses, and for every address on a link without address resolution; those
 //! come and go.
 
@@ -23,6 +24,9 @@ const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 const NDA_CACHEINFO: u16 = 3;
 const NDA_PROBES: u16 = 4;
+const NDA_FLAGS_EXT: u16 = 15;
+/// NTF_EXT_MANAGED, in NDA_FLAGS_EXT.
+const NTF_EXT_MANAGED: u32 = 1;
 
 /// NUD_NOARP.
 pub const STATE_NOARP: u16 = 0x40;
@@ -64,9 +68,6 @@ pub fn decode(payload: &[u8]) -> Result<Option<Neighbour>, Broken> {
     };
     let proxy = head.flags.contains(NeighbourFlags::Proxy);
     let state = u16::from(head.state);
-    if !proxy && state & (STATE_PERMANENT | STATE_NOARP) == 0 {
-        return Ok(None);
-    }
     let (mut address, mut mac, mut extra) = (None, Vec::new(), Attributes::new());
     for attribute in attributes(payload, HEADER_BYTES) {
         let (kind, value) = attribute?;
@@ -77,7 +78,14 @@ pub fn decode(payload: &[u8]) -> Result<Option<Neighbour>, Broken> {
             _ => keep(&mut extra, kind, value)?,
         }
     }
+    let managed = !proxy && take_managed(&mut extra);
+    if !proxy && !managed && state & (STATE_PERMANENT | STATE_NOARP) == 0 {
+        return Ok(None);
+    }
     let address = address.ok_or_else(|| Broken("a neighbour without an address".to_owned()))?;
+    if managed {
+        return Ok(Some(managed_neighbour(&head, family, address, extra)));
+    }
     if !proxy && state & STATE_PERMANENT == 0 && made_by_kernel(address, &mac) {
         return Ok(None);
     }
@@ -90,6 +98,30 @@ pub fn decode(payload: &[u8]) -> Result<Option<Neighbour>, Broken> {
         flags: head.flags.bits(),
         extra,
     }))
+}
+
+/// Whether NDA_FLAGS_EXT says that the kernel keeps the entry resolved. What else it says comes and goes, so it is kept as
+/// it is written.
+fn take_managed(extra: &mut Attributes) -> bool {
+    let flags = extra.get(&NDA_FLAGS_EXT).and_then(|v| v.as_slice().try_into().ok());
+    let managed = flags.is_some_and(|f| u32::from_ne_bytes(f) & NTF_EXT_MANAGED != 0);
+    if managed {
+        extra.insert(NDA_FLAGS_EXT, NTF_EXT_MANAGED.to_ne_bytes().to_vec());
+    }
+    managed
+}
+
+/// As somebody set it: what the kernel found out is no part of it.
+fn managed_neighbour(head: &NeighbourHeader, family: Family, address: IpAddr, extra: Attributes) -> Neighbour {
+    Neighbour {
+        family,
+        link: head.ifindex,
+        address,
+        mac: Vec::new(),
+        state: 0,
+        flags: (head.flags & NeighbourFlags::ExtLearned).bits(),
+        extra,
+    }
 }
 
 /// Multicast, loopback and unspecified addresses, and broadcast, which is known by its hardware address.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::super::object::{Address, Attributes, Family, Route, Volatile};
+use super::super::object::{Address, Attributes, Family, Link, Route, Volatile};
 use super::{Outcome, Snapshot, errno, is_on, route};
 
 /// IFA_F_NODAD.
@@ -25,7 +25,13 @@ const METRIC_ADDRCONF: u32 = 256;
 
 /// Ends duplicate address detection everywhere: addresses of links that are up become usable and get their local route.
 pub fn settle(state: &mut Snapshot) {
-    let waiting = |state: &Snapshot, a: &Address| a.tentative.0 && state.link(a.link).is_some_and(|l| l.up);
+    settle_on(state, |_| true);
+}
+
+/// The same on some links: it waits for a carrier (`addrconf_dad_begin()`).
+pub(crate) fn settle_on(state: &mut Snapshot, carries: impl Fn(&Link) -> bool) {
+    let ready = |l: &Link| l.up && carries(l);
+    let waiting = |state: &Snapshot, a: &Address| a.tentative.0 && state.link(a.link).is_some_and(ready);
     let ready: Vec<usize> = (0..state.addresses.len())
         .filter(|&i| waiting(state, &state.addresses[i]))
         .collect();

@@ -1,6 +1,6 @@
 //! Addresses come back in an order that leaves the baseline's: IPv6 puts a new address before the others of its scope.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::change::Change;
 use crate::model::diff::{is_temporary, pairs, same_identity};
@@ -40,16 +40,16 @@ pub(super) fn put_back(work: &mut Work, lost: &Lost) {
     missing.retain(|a| !is_temporary(a));
     let v4 = missing.iter().filter(|a| a.family == Family::V4).cloned();
     work.stage("put IPv4 addresses back", v4.map(add).collect::<Vec<_>>());
-    let links: BTreeSet<u32> = missing
-        .iter()
-        .filter(|a| a.family == Family::V6)
-        .map(|a| a.link)
-        .collect();
+    let taken = lost.objects.addresses.iter().filter(|a| a.family == Family::V6);
+    let mut links: BTreeSet<u32> = taken.map(|a| a.link).collect();
     let mut changes = Vec::new();
-    for &link in &links {
+    links.retain(|&link| {
         let of_link: Vec<&Address> = missing.iter().filter(|a| is_v6_of(a, link)).collect();
-        changes.extend(in_order(work, lost, link, &of_link));
-    }
+        let of_link = in_order(work, lost, link, &of_link);
+        let any = !of_link.is_empty();
+        changes.extend(of_link);
+        any
+    });
     quick::set_for(work, lost, &links);
     work.stage("put IPv6 addresses back", changes);
 }
@@ -66,22 +66,32 @@ fn is_same(a: &Address, b: &Address) -> bool {
     same_identity(&Object::Address(a.clone()), &Object::Address(b.clone()))
 }
 
-/// Adds the last first. An address that survived and would then stand too far back is taken out and added anew: the link
-/// was down, so nobody used it.
+/// Adds the last first. An address that is there already, because it survived or because the kernel made it before ours,
+/// and would then stand too far back is taken out and added anew: the link was down, so nobody used it.
 fn in_order(work: &Work, lost: &Lost, link: u32, missing: &[&Address]) -> Vec<Change> {
-    let present = |a: &Address| work.state.addresses.contains(a);
+    let now = || work.state.addresses.iter().filter(|a| is_v6_of(a, link));
     let wanted = lost.target.addresses.iter().filter(|a| is_v6_of(a, link));
+    let wanted = wanted.filter(|a| !is_temporary(a));
     let mut deletes = Vec::new();
     let mut adds = Vec::new();
-    let mut adding = BTreeSet::new();
+    // What of each scope stands before the last that keeps its place; none when the next ones are added anew.
+    let mut before: BTreeMap<u8, Option<usize>> = BTreeMap::new();
     for address in wanted.rev() {
+        let limit = before.entry(address.scope).or_insert(Some(usize::MAX));
         let is_missing = missing.iter().any(|m| is_same(m, address));
-        if is_missing {
-            adding.insert(address.scope);
-            adds.push(add(address.clone()));
-        } else if adding.contains(&address.scope) && present(address) {
-            deletes.push(Change::Delete(Object::Address(address.clone())));
-            adds.push(add(address.clone()));
+        let at = now().position(|a| a == address);
+        match (is_missing, at) {
+            (true, _) => {
+                *limit = None;
+                adds.push(add(address.clone()));
+            }
+            (false, Some(at)) if limit.is_some_and(|limit| at < limit) => *limit = Some(at),
+            (false, Some(_)) => {
+                *limit = None;
+                deletes.push(Change::Delete(Object::Address(address.clone())));
+                adds.push(add(address.clone()));
+            }
+            (false, None) => {}
         }
     }
     deletes.extend(adds);

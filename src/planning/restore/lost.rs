@@ -228,6 +228,24 @@ fn depth(target: &Snapshot, link: &Link) -> usize {
     depth
 }
 
+/// Whether the kernel made this route, of an address or of a link that speaks IPv6.
+pub(super) fn is_of_kernel_v6(route: &Route) -> bool {
+    route.family == Family::V6 && route.protocol == Route::PROTOCOL_KERNEL
+}
+
+/// Links that the cut sets down and that have no carrier now: what the kernel makes of their IPv6 addresses comes back
+/// with it, which may be long after the end.
+#[must_use]
+pub fn waiting_for_carriers(baseline: &Snapshot, cut: &Cut) -> Vec<u32> {
+    let lost = Lost::to(baseline, std::slice::from_ref(cut), &[]);
+    let made = |index: &u32| {
+        let mut of_kernel = lost.objects.routes.iter().filter(|r| is_of_kernel_v6(r));
+        of_kernel.any(|r| r.link == Some(*index))
+    };
+    let waits = |index: &u32| baseline.link(*index).is_some_and(|l| !l.carrier.0) && made(index);
+    lost.raised.iter().copied().filter(waits).collect()
+}
+
 pub(super) fn pair_neighbours<'a>(lost: &'a [Neighbour], now: &'a [Neighbour]) -> Vec<Pair<'a, Neighbour>> {
     let by_target = |a: &Neighbour, b: &Neighbour| (a.link, a.family, a.address).cmp(&(b.link, b.family, b.address));
     pairs(lost, now, by_target, effect::same_neighbour)

@@ -27,14 +27,15 @@ pub fn receipt(
 ) -> Receipt {
     let lost = Lost::to(baseline, ended, remaining);
     let target = expected(&lost.target, after, remaining);
-    let again = super::put_back(after, &lost, Vec::new());
+    let mut conflicts = super::put_back(after, &lost, Vec::new()).conflicts;
+    conflicts.extend(super::routes::behind_others(after, &lost));
     let judge = Judge {
         lost: &lost,
         before_restore,
         after,
-        named: again.conflicts.iter().map(|c| c.object.to_string()).collect(),
+        named: conflicts.iter().map(|c| c.object.to_string()).collect(),
         ended,
-        conflicts: &again.conflicts,
+        conflicts: &conflicts,
         by_meaning: diff_by_meaning(&target, after)
             .iter()
             .map(ToString::to_string)
@@ -46,7 +47,7 @@ pub fn receipt(
         after: after.digest(),
         residues: Vec::new(),
         foreign: Vec::new(),
-        conflicts: again.conflicts.clone(),
+        conflicts: conflicts.clone(),
         not_recreated: Vec::new(),
     };
     for difference in diff(&target, after) {
@@ -173,12 +174,28 @@ impl Judge<'_> {
         let named = |object: &Object| !self.named.is_empty() && self.named.contains(&object.to_string());
         match difference {
             Difference::Missing(object) | Difference::Changed { before: object, .. } if named(object) => Whose::Named,
+            Difference::Missing(object) | Difference::Extra(object) if self.comes_with_a_carrier(object) => {
+                Whose::Nobodys
+            }
             Difference::Missing(object) => self.missing(object),
             Difference::Extra(object) => self.extra(object),
             Difference::Changed { before, after } if same_identity(before, after) => self.changed(before, after),
             Difference::Changed { before, .. } if self.stands_beside_a_conflict(before) => Whose::Named,
             Difference::Changed { before, .. } => self.moved(before),
         }
+    }
+
+    /// What the kernel makes of an address that the link had comes when the carrier does, if not already.
+    fn comes_with_a_carrier(&self, object: &Object) -> bool {
+        let Object::Route(route) = object else {
+            return false;
+        };
+        let had = |index: u32| {
+            let of = |a: &Address| a.link == index && route.destination.contains(&a.own());
+            route.destination.addr().is_multicast() || self.lost.objects.addresses.iter().any(of)
+        };
+        let waits = |index: u32| self.lost.has_no_carrier(self.after, index) && had(index);
+        super::lost::is_of_kernel_v6(route) && route.link.is_some_and(waits)
     }
 
     /// A route that the kernel makes of an address comes and goes with it, and with its detection: the address is named,
@@ -331,12 +348,9 @@ impl Judge<'_> {
             Object::Address(a) => {
                 let beside = |x: &Address| (x.link, x.family) == (a.link, a.family);
                 let taken = self.lost.objects.addresses.iter().any(beside);
-                let by_others = self.before_restore.addresses.contains(a);
-                if taken && !by_others {
-                    Whose::Ours
-                } else {
-                    Whose::Theirs
-                }
+                // IPv4 addresses stay on a link that is down, where others may put them in another order.
+                let stayed = a.family == Family::V4 && self.before_restore.addresses.contains(a);
+                if taken && !stayed { Whose::Ours } else { Whose::Theirs }
             }
             Object::Rule(_)
             | Object::Link(_)

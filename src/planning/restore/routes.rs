@@ -6,9 +6,10 @@ use crate::model::change::Change;
 use crate::model::diff::{Pair, diff_by_meaning, is_kept_by_a_daemon, pairs};
 use crate::model::effect::route::{add_batch, check, delete_batch, refusals, same};
 use crate::model::object::{Address, Family, Route};
-use crate::model::receipt::Clash;
+use crate::model::receipt::{Clash, Conflict};
 use crate::model::snapshot::{Difference, Object, Snapshot, route_key};
 
+use super::super::ours;
 use super::Work;
 use super::lost::{Lost, by_route_key};
 
@@ -177,13 +178,54 @@ pub(super) fn not_back_by_meaning(work: &Work, lost: &Lost) -> Vec<Route> {
             Pair::Second(_) | Pair::Both(..) => None,
         })
         .filter(|r| lost.gone_link(&work.state, &Object::Route((*r).clone())).is_none())
-        .filter(|r| !is_the_kernels(work, r))
+        .filter(|r| !is_the_kernels(work, r) && as_legs(&work.state, r).is_none())
         .cloned()
         .collect();
     if missing.iter().any(|r| is_kept_by_a_daemon(r.protocol)) {
         missing.retain(|r| !is_kept_by_a_daemon(r.protocol) || !is_back(work, lost, r));
     }
     missing
+}
+
+/// The route of which this one is legs now: the kernel makes one of IPv6 routes of a place that go through gateways.
+fn as_legs<'a>(state: &'a Snapshot, route: &Route) -> Option<&'a Route> {
+    let leg = |link, gateway| (link, gateway);
+    let wanted: Vec<_> = match (route.family, route.nexthop, route.hops.is_empty()) {
+        (Family::V4, _, _) | (Family::V6, Some(_), _) => return None,
+        (Family::V6, None, true) => vec![leg(route.link?, route.gateway)],
+        (Family::V6, None, false) => route.hops.iter().map(|h| leg(h.link, h.gateway)).collect(),
+    };
+    let has = |r: &Route| {
+        let legs: Vec<_> = r.hops.iter().map(|h| leg(h.link, h.gateway)).collect();
+        r.kind == route.kind && legs.len() > wanted.len() && wanted.iter().all(|w| legs.contains(w))
+    };
+    of_key(&state.routes, route).iter().find(|r| has(r))
+}
+
+/// Routes that are back, but not alone in their place: others put a route there that goes before, or one of which they are
+/// legs now.
+pub(super) fn behind_others(after: &Snapshot, lost: &Lost) -> Vec<Conflict> {
+    let known = |r: &Route| of_key(&lost.target.routes, r).iter().any(|t| same(t, r));
+    let mut found = Vec::new();
+    for route in &lost.objects.routes {
+        let in_place = of_key(&after.routes, route);
+        let theirs = |r: &&Route| {
+            let their_own = is_kept_by_a_daemon(route.protocol) && r.protocol == route.protocol;
+            !known(r) && !their_own && r.protocol != Route::PROTOCOL_KERNEL && !ours::is_our_route(r)
+        };
+        let before = in_place.iter().position(|r| same(r, route));
+        let first = before.and_then(|at| in_place[..at].iter().find(theirs));
+        let other = first.or_else(|| as_legs(after, route).filter(|r| !known(r)).filter(|_| before.is_none()));
+        if let Some(other) = other {
+            found.push(Conflict {
+                object: Object::Route(route.clone()),
+                why: Clash::BesideOthers {
+                    with: Object::Route(other.clone()),
+                },
+            });
+        }
+    }
+    found
 }
 
 /// Whether every way of a daemon's route is there, whatever its nexthop id is now.

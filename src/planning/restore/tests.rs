@@ -1,5 +1,6 @@
 //! What a restore must bring back, at any point from which it starts, and what it must leave alone.
 
+mod carriers;
 mod links;
 mod others;
 mod overlap;

@@ -315,6 +315,35 @@ fn a_rule_says_its_preference_and_protocol_even_if_they_are_nought() {
 }
 
 #[test]
+fn of_a_managed_neighbour_only_what_somebody_set_is_read() {
+    const FLAGS_EXT: u16 = 15;
+    let set = Neighbour {
+        family: Family::V4,
+        link: 2,
+        address: ip("192.0.2.12"),
+        mac: Vec::new(),
+        state: 0,
+        flags: 0,
+        extra: raw([(FLAGS_EXT, &1_u32.to_ne_bytes())]),
+    };
+    // NUD_STALE, NTF_ROUTER and the hardware address: the kernel found them out.
+    let found = Neighbour {
+        mac: vec![2, 0, 0, 0, 0, 9],
+        state: 0x04,
+        flags: 0x80,
+        ..set.clone()
+    };
+    let read = |n: &Neighbour| neighbour::decode(&written(|b| neighbour::add(b, n))).unwrap();
+    assert_eq!(read(&found), Some(set.clone()));
+    assert_eq!(read(&set), Some(set));
+    let plain = Neighbour {
+        extra: Attributes::new(),
+        ..found
+    };
+    assert_eq!(read(&plain), None);
+}
+
+#[test]
 fn neighbours_are_read_and_written_byte_for_byte() {
     let permanent = bytes(captured::NEIGHBOUR);
     let neighbour = neighbour::decode(&permanent).unwrap().unwrap();

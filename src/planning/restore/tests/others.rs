@@ -147,3 +147,47 @@ fn a_daemons_route_that_came_back_with_another_nexthop_is_left_alone() {
     let proof = receipt(&baseline, &before, &now, &[cut], &[]);
     assert!(proof.is_clean() && proof.not_recreated.len() == 4, "{proof:#?}");
 }
+
+#[test]
+fn a_route_that_is_back_behind_or_beside_one_of_others_is_a_named_conflict() {
+    let baseline = everything();
+    let cut = cut(&[2], Vec::new());
+    let mut now = baseline.clone();
+    carry_out(&mut now, &cut);
+    let before = now.clone();
+    let theirs = via("0.0.0.0/0", "10.0.0.9", 3);
+    must(&mut now, &Change::Add(Object::Route(theirs.clone())));
+    run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+    // The kernel makes one route of two that go through gateways.
+    let ours = via("::/0", "fd00::fe", 2);
+    let metric = now.routes.iter().find(|r| r.gateway == ours.gateway).unwrap().metric;
+    let merged = Route {
+        metric,
+        ..multipath("::/0", &[("fd01::fe", 3), ("fd00::fe", 2)])
+    };
+    let ours = Route { metric, ..ours };
+    must(&mut now, &Change::Delete(Object::Route(ours.clone())));
+    must(&mut now, &Change::Add(Object::Route(merged.clone())));
+    let proof = receipt(&baseline, &before, &now, std::slice::from_ref(&cut), &[]);
+    assert!(proof.is_clean(), "{proof:#?}");
+    let beside = |object: Route, with: Route| crate::model::receipt::Conflict {
+        object: Object::Route(object),
+        why: Clash::BesideOthers {
+            with: Object::Route(with),
+        },
+    };
+    let named = [
+        beside(via("0.0.0.0/0", "10.0.0.254", 2), theirs),
+        beside(ours.clone(), merged.clone()),
+    ];
+    assert_eq!(proof.conflicts, named);
+    assert!(
+        restore(&now, &baseline, std::slice::from_ref(&cut), &[])
+            .unwrap()
+            .steps
+            .is_empty()
+    );
+    must(&mut now, &Change::Delete(Object::Route(merged)));
+    let proof = receipt(&baseline, &before, &now, &[cut], &[]);
+    assert_eq!(proof.residues, [Difference::Missing(Object::Route(ours))]);
+}
