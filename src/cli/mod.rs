@@ -17,6 +17,7 @@ mod drill;
 mod duration;
 mod emergency;
 mod exit;
+mod file;
 mod plan;
 mod policy;
 mod prompt;
@@ -34,7 +35,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 
-use self::args::{Command, CommandLine, Effect, Global};
+use self::args::{Command, CommandLine, Effect, Format, Global};
 use self::client::Client;
 pub use self::exit::Exit;
 use self::exit::{Failure, Situation};
@@ -89,9 +90,10 @@ struct Context<'s, 'a> {
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>, around: &mut Surroundings<'_>) -> Exit {
-    let line = match parse(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let line = match parse(&arguments) {
         Ok(line) => line,
-        Err(error) => return usage(&error, around),
+        Err(error) => return usage(&error, asked_format(&arguments), around),
     };
     around.screen.adopt(line.global.output, line.global.color);
     let effect = line.command.effect();
@@ -113,15 +115,22 @@ fn run(arguments: impl IntoIterator<Item = OsString>, around: &mut Surroundings<
     }
 }
 
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
+fn parse(arguments: &[OsString]) -> Result<CommandLine, clap::Error> {
     CommandLine::from_arg_matches(&command().try_get_matches_from(arguments)?)
 }
 
 /// Help and version are results; everything else that clap says is an error of usage.
-fn usage(error: &clap::Error, around: &mut Surroundings<'_>) -> Exit {
+fn usage(error: &clap::Error, format: Format, around: &mut Surroundings<'_>) -> Exit {
     let text = error.render().ansi().to_string();
     if error.use_stderr() {
         around.screen.say(&text);
+        if format == Format::Json {
+            let said = error.render().to_string();
+            let detail = said.split("\n\n").next().unwrap_or_default();
+            let detail: Vec<&str> = detail.trim_start_matches("error: ").split_whitespace().collect();
+            let failure = Failure::new(Situation::Usage, detail.join(" "), "see `portcullis --help`");
+            around.screen.text(&format!("{:#}\n", failure.json()));
+        }
         return Situation::Usage.exit();
     }
     around.screen.text(&text);
@@ -129,6 +138,24 @@ fn usage(error: &clap::Error, around: &mut Surroundings<'_>) -> Exit {
         Ok(()) => Exit::Done,
         Err(_) => Exit::Failed,
     }
+}
+
+/// The format that a line asks for, as far as one can tell that was not understood.
+fn asked_format(arguments: &[OsString]) -> Format {
+    let mut words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    while let Some(word) = words.next().filter(|word| word != "--") {
+        let value = match word.as_ref() {
+            "-o" | "--output" => words.next(),
+            word => ["--output=", "-o=", "-o"]
+                .iter()
+                .find_map(|option| word.strip_prefix(option))
+                .map(|value| value.to_owned().into()),
+        };
+        if value.is_some_and(|value| value == "json") {
+            return Format::Json;
+        }
+    }
+    Format::Text
 }
 
 fn perform(command: Command, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {

@@ -1,6 +1,5 @@
 //! `policy`: what is loaded, whether a file would load, and a first draft for this host.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{Question, encode};
 use super::exit::{Exit, Failure, Situation};
-use super::{Context, plan, render, snapshot};
+use super::{Context, file, plan, render, snapshot};
 use crate::api::{PolicySummary, PolicyView, Session};
 use crate::model::names::PolicyName;
 use crate::model::policy_file::{self, SOURCE_MAX_BYTES};
@@ -138,9 +137,9 @@ fn check_file(file: &Path) -> Result<Checked, Failure> {
 }
 
 /// One byte more than allowed at most: the parser then says that it is too long.
-pub(super) fn read(file: &Path) -> std::io::Result<String> {
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(file)?
+    file::open(path)?
         .take(SOURCE_MAX_BYTES as u64 + 1)
         .read_to_end(&mut bytes)?;
     String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()))

@@ -4,13 +4,15 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::json;
 use similar::TextDiff;
 
 use super::client::Question;
 use super::exit::{Exit, Failure, Situation};
-use super::{Context, render};
+use super::{Context, file, render};
 use crate::model::snapshot::Snapshot;
+use crate::model::text::is_snapshot;
 
 /// Some ten million routes; what is longer is cut off here and differs.
 const SNAPSHOT_MAX_BYTES: u64 = 1 << 30;
@@ -58,11 +60,10 @@ pub(crate) fn here(context: &Context<'_, '_>) -> Result<Snapshot, Failure> {
     })
 }
 
-fn read(file: &Path) -> Result<(String, String), Failure> {
-    let name = file.display().to_string();
+fn read(path: &Path) -> Result<(String, String), Failure> {
+    let name = path.display().to_string();
     let mut text = String::new();
-    let opened = std::fs::File::open(file);
-    let read = opened.and_then(|f| f.take(SNAPSHOT_MAX_BYTES).read_to_string(&mut text));
+    let read = file::open(path).and_then(|f| f.take(SNAPSHOT_MAX_BYTES).read_to_string(&mut text));
     read.map_err(|error| {
         let detail = format!("failed to read the snapshot {name}: {error}");
         Failure::new(
@@ -71,5 +72,27 @@ fn read(file: &Path) -> Result<(String, String), Failure> {
             "name a file that `portcullis snapshot` wrote",
         )
     })?;
-    Ok((name, text))
+    let snapshot = written(text).ok_or_else(|| {
+        let detail = format!("{name} is not a snapshot");
+        Failure::new(
+            Situation::Usage,
+            detail,
+            "name a file that `portcullis snapshot` wrote, as text or JSON",
+        )
+    })?;
+    Ok((name, snapshot))
+}
+
+/// The snapshot's text out of either form in which one is written.
+fn written(file: String) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Written {
+        snapshot: String,
+    }
+    let text = if file.starts_with('{') {
+        serde_json::from_str::<Written>(&file).ok()?.snapshot
+    } else {
+        file
+    };
+    is_snapshot(&text).then_some(text)
 }

@@ -1,9 +1,12 @@
 //! The policies as loaded from their directory: all or nothing.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use crate::model::names::{Digest, PolicyName};
 use crate::model::plan::canonical_digest;
@@ -134,7 +137,7 @@ fn read(path: &Path) -> Result<String, LoadError> {
         source,
     };
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
+    let file = open(path).map_err(failed)?;
     file.take(SOURCE_MAX_BYTES as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
@@ -146,4 +149,33 @@ fn read(path: &Path) -> Result<String, LoadError> {
     }
     let text = String::from_utf8(bytes);
     text.map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error())))
+}
+
+/// A FIFO among the policies would hold the daemon up until somebody writes into it.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fifo_among_the_policies_is_an_error_and_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        match Policies::load(folder.path()) {
+            Err(LoadError::Read { path: named, source }) => {
+                assert_eq!(named, path);
+                assert_eq!(source.kind(), io::ErrorKind::InvalidInput);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

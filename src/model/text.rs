@@ -141,6 +141,28 @@ fn write_snapshot(snapshot: &Snapshot, out: &mut impl fmt::Write) -> fmt::Result
     section(out, "sysctls", &snapshot.sysctls, names)
 }
 
+/// Whether a text could be that of a snapshot: every host has links, and the headings have one order.
+#[must_use]
+pub fn is_snapshot(text: &str) -> bool {
+    const HEADINGS: [&str; 9] = [
+        "links",
+        "addresses",
+        "nexthops",
+        "routes",
+        "rules",
+        "neighbours",
+        "qdiscs",
+        "filters",
+        "sysctls",
+    ];
+    let places = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .map(|heading| HEADINGS.iter().position(|h| *h == heading));
+    let places: Option<Vec<usize>> = places.collect();
+    text.starts_with("# links\n") && places.is_some_and(|places| places.is_sorted_by(|a, b| a < b))
+}
+
 /// One kind of objects below its heading; nothing where there are none.
 fn section<T>(out: &mut impl fmt::Write, heading: &str, items: &[T], names: &LinkNames<'_>) -> fmt::Result
 where

@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 use crate::api::AuditPage;
 use crate::cli::client::{Client, Question};
 use crate::cli::exit::{Failure, Situation};
+use crate::cli::file;
 use crate::model::chain::Place;
 use crate::model::ledger::{Anchors, Examination, Report};
 use crate::model::record::{LINE_MAX_BYTES, Record};
@@ -164,12 +165,13 @@ struct Lines<'a, R> {
 
 impl<'a> Lines<'a, BufReader<File>> {
     fn open(path: &'a Path) -> Result<Self, Failure> {
-        let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-        let kind = file.metadata().map_err(|error| unreadable(path, &error))?;
-        if !kind.is_file() {
+        let file = file::open(path).map_err(|error| {
+            if error.kind() != io::ErrorKind::InvalidInput {
+                return unreadable(path, &error);
+            }
             let detail = format!("{} is not a file: a log is read more than once", path.display());
-            return Err(Failure::new(Situation::Usage, detail, "copy it into a file first"));
-        }
+            Failure::new(Situation::Usage, detail, "copy it into a file first")
+        })?;
         Ok(Self::of(BufReader::with_capacity(READ_BUFFER_BYTES, file), path))
     }
 }

@@ -1,6 +1,5 @@
 //! `audit verify`: whether a log is what was written, and since when nothing proves it.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use super::ArgumentError;
 use super::log::{Examined, Log, unreadable};
 use crate::cli::exit::{Exit, Failure, Situation};
-use crate::cli::{Context, render};
+use crate::cli::{Context, file, render};
 use crate::model::ledger::{Anchors, Damage, Noted, NotedHash, Verdict};
 use crate::model::note::{Checkpoint, NOTE_MAX_BYTES, Note, NoteKey};
 
@@ -61,7 +60,7 @@ pub(super) fn perform(arguments: Arguments, context: &mut Context<'_, '_>) -> Re
 /// Reads a checkpoint. It is trusted because of where it was kept; its signatures are for those who got it by mail.
 fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
     let mut text = String::new();
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let file = file::open(path).map_err(|error| unreadable(path, &error))?;
     let read = file.take(NOTE_MAX_BYTES as u64 + 1).read_to_string(&mut text);
     read.map_err(|error| unreadable(path, &error))?;
     let checkpoint = text.parse::<Note>().and_then(|note| note.text().parse());

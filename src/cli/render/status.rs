@@ -42,17 +42,19 @@ pub(crate) fn emergency(view: &EmergencyView) -> String {
     };
     let heading = format!("Emergency {}", super::safe(&view.id));
     let state = paint(style, &word(&view.state));
-    let confirm = view
-        .confirm_within_ms
-        .map(|ms| format!("within {}, or it ends by itself", countdown(ms)));
+    // What is already on its way to its end has no end to come, and nothing to confirm.
+    let runs = match view.state {
+        EmergencyState::Applying | EmergencyState::InForce | EmergencyState::Degraded => true,
+        EmergencyState::Restoring | EmergencyState::Stuck | EmergencyState::Ended => false,
+    };
+    let ends = runs.then(|| format!("in {}, at {}", countdown(view.remaining_ms), view.ends_at));
+    let confirm = view.confirm_within_ms.filter(|_| runs);
+    let confirm = confirm.map(|ms| format!("within {}, or it ends by itself", countdown(ms)));
     let rows = fields(
         "  ",
         [
             ("policy", format!("{} (affects {})", view.policy, view.affects)),
-            (
-                "ends",
-                format!("in {}, at {}", countdown(view.remaining_ms), view.ends_at),
-            ),
+            ("ends", ends.unwrap_or_default()),
             ("confirm", confirm.unwrap_or_default()),
             ("occasion", view.occasion.clone()),
             ("reason", view.reason.clone()),

@@ -108,7 +108,10 @@ fn answer(answers: &Answers, command: Command) -> String {
     match command {
         Command::Status(reply) => said(reply.send(Ok(a.status)), "status"),
         Command::Readiness(reply) => said(reply.send(Ok(a.readiness)), "readiness"),
-        Command::Snapshot(reply) => said(reply.send(Ok("link eth0 up\nlink lo up\n".to_owned())), "snapshot"),
+        Command::Snapshot(reply) => said(
+            reply.send(Ok("# links\n1: lo: up\n2: eth0: up\n".to_owned())),
+            "snapshot",
+        ),
         Command::Policies(reply) => said(reply.send(Ok(vec![samples::policy_summary()])), "policies"),
         Command::Policy(name, reply) => {
             let missing = ApiError::new(

@@ -126,10 +126,58 @@ fn a_snapshot_can_be_compared_and_read_without_the_daemon() {
     assert_eq!((same.exit, same.out.as_str()), (Exit::Done, ""));
     let local = script(&daemon, &["snapshot", "--local", "--diff", file]);
     assert_eq!(local.exit, Exit::NotAsItShould);
-    assert!(local.out.contains("\n-link eth0 up\n"), "{local:?}");
+    assert!(local.out.contains("\n-2: eth0: up\n"), "{local:?}");
     assert_eq!(daemon.heard().len(), 2, "--local asked the daemon");
     let missing = script(&daemon, &["snapshot", "--diff", "/nonexistent"]);
     assert_eq!(missing.exit, Exit::Failed);
+
+    std::fs::write(&before, script(&daemon, &["-o", "json", "snapshot"]).out).unwrap();
+    let same = script(&daemon, &["snapshot", "--diff", file]);
+    assert_eq!((same.exit, same.out.as_str()), (Exit::Done, ""));
+    let asked = daemon.heard().len();
+    for junk in [
+        "",
+        "junk\n",
+        "{}",
+        "{\"snapshot\": \"junk\"}",
+        "{\"snapshot\": \"# links\\n\"",
+        "# links\n# moons\n",
+        "# links\n# rules\n# routes\n",
+    ] {
+        std::fs::write(&before, junk).unwrap();
+        let refused = script(&daemon, &["snapshot", "--diff", file]);
+        assert_eq!((refused.exit, refused.out.as_str()), (Exit::Usage, ""), "{junk:?}");
+        assert!(refused.err.contains("is not a snapshot\nhint:"), "{refused:?}");
+    }
+    assert_eq!(daemon.heard().len(), asked, "the daemon was asked in vain");
+}
+
+#[test]
+fn a_fifo_is_refused_and_not_waited_for() {
+    let daemon = Daemon::start(Answers::default());
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let file = fifo.to_str().unwrap();
+    let lines: [&[&str]; 6] = [
+        &["policy", "check", file],
+        &["drill", file],
+        &["snapshot", "--diff", file],
+        &["audit", "verify", file],
+        &["audit", "verify", "--checkpoint", file],
+        &["audit", "prove", "1", "--file", file],
+    ];
+    for line in lines {
+        let refused = script(&daemon, line);
+        assert!(
+            [Exit::Failed, Exit::Usage].contains(&refused.exit),
+            "{line:?}: {refused:?}"
+        );
+        assert!(
+            refused.err.contains(file) && refused.err.contains("not a "),
+            "{line:?}: {refused:?}"
+        );
+    }
 }
 
 #[test]

@@ -97,6 +97,68 @@ fn an_error_in_json_is_an_object_on_standard_output_and_text_on_standard_error()
 }
 
 #[test]
+fn a_line_that_is_not_understood_is_an_object_too_where_json_was_asked_for() {
+    let daemon = Daemon::start(Answers::default());
+    let lines: [&[&str]; 5] = [
+        &["-o", "json", "declare"],
+        &["-ojson", "declare"],
+        &["declare", "--output=json"],
+        &["no-such-command", "--output", "json"],
+        &["-o", "json", "status", "--no-such-option"],
+    ];
+    for line in lines {
+        let outcome = script(&daemon, line);
+        assert_eq!(outcome.exit, Exit::Usage, "{line:?}");
+        assert!(outcome.err.starts_with("error:"), "{line:?}: {outcome:?}");
+        let object: serde_json::Value = serde_json::from_str(&outcome.out).unwrap();
+        let error = &object["error"];
+        assert_eq!(
+            (&error["code"], &error["exit"]),
+            (&serde_json::json!("usage"), &serde_json::json!(2)),
+            "{line:?}"
+        );
+        let detail = error["detail"].as_str().unwrap();
+        assert!(detail.len() > 20 && !detail.contains(['\n', '\u{1b}']), "{detail:?}");
+    }
+    let as_text: [&[&str]; 3] = [
+        &["declare"],
+        &["declare", "--", "-o", "json"],
+        &["-o", "text", "declare"],
+    ];
+    for line in as_text {
+        let outcome = script(&daemon, line);
+        assert_eq!((outcome.exit, outcome.out.as_str()), (Exit::Usage, ""), "{line:?}");
+    }
+}
+
+#[test]
+fn what_is_on_its_way_to_its_end_has_no_end_to_come_and_nothing_to_confirm() {
+    let text = |state| {
+        let view = crate::api::EmergencyView {
+            state,
+            confirm_within_ms: Some(120_000),
+            ..samples::status().emergencies[0].clone()
+        };
+        super::super::render::status::emergency(&view)
+    };
+    use crate::api::EmergencyState::{Degraded, InForce, Restoring, Stuck};
+    for state in [InForce, Degraded] {
+        let text = text(state);
+        assert!(
+            text.contains("or it ends by itself") && text.contains("ends "),
+            "{text}"
+        );
+    }
+    for state in [Stuck, Restoring] {
+        let text = text(state);
+        assert!(
+            !text.contains("or it ends by itself") && !text.contains("ends "),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn json_is_the_object_of_the_api() {
     let daemon = Daemon::start(Answers::default());
     let outcome = script(&daemon, &["-o", "json", "status"]);
