@@ -329,7 +329,8 @@ fn any_route() -> impl Strategy<Value = Route> {
     let black = (0..3u8, any::<bool>()).prop_map(move |(i, six)| Route {
         kind: Route::BLACKHOLE,
         scope: 0,
-        link: None,
+        // The kernel shows IPv6 routes to nowhere on the loopback device.
+        link: six.then_some(1),
         ..direct(&to(i, six), 1)
     });
     prop_oneof![2 => plain, 4 => gated, 2 => sourced, 2 => legs, 2 => by_id, 1 => black]
