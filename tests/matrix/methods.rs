@@ -187,8 +187,10 @@ fn seal_of_listed_links_cuts_what_its_coverage_says() {
     // What arrives over a macvlan counts as coming over that, not over the link below.
     const SEAL: Draft = Draft::new("\"seal\"", "interfaces = [\"u0\", \"mv0\"]");
     world::inside("methods::seal_of_listed_links_cuts_what_its_coverage_says", |world| {
+        let net = nasty_gateway(world);
+        world::ip(net.at(), world::topology::ONE_LEGGED);
         each_keeps_its_promise(
-            &nasty_gateway(world),
+            &net,
             &[
                 ("seal-u0", SEAL),
                 ("seal-u0-ssh", SEAL.with_ssh()),

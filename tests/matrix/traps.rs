@@ -155,6 +155,7 @@ fn a_link_that_is_renamed_stays_cut_and_keeps_its_lifeline() {
         |world| {
             let net = Topology::gateway(world);
             nasty(net.at());
+            ip(net.at(), world::topology::ONE_LEGGED);
             // The kernel numbers the labels of addresses when a link is renamed for the first time (`inetdev_changename()`).
             ip(net.at(), "link set dev u0 name new0\nlink set dev new0 name u0");
             let drafts = [

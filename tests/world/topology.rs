@@ -325,6 +325,9 @@ const NASTY_ADDRESSES: &str = "\
     neigh add proxy 10.0.0.88 dev u0
     neigh add proxy fd00::88 dev u0";
 
+/// Takes the IPv4 routes with legs over `u0` and `m0` away from a host of [`nasty`], for which a seal of `u0` is refused.
+pub const ONE_LEGGED: &str = "route del 10.23.0.0/16\nroute del 10.26.0.0/16";
+
 const NASTY_ROUTES_V4: &str = "\
     route add 10.20.0.0/16 via 10.0.0.3 dev u0 metric 77 mtu 1400 advmss 1300 src 10.0.0.22 proto 66
     route add 10.20.0.0/16 via 10.0.0.1 dev u0 metric 78 tos 8
