@@ -34,10 +34,11 @@ use crate::model::change::{Change, LinkSetting, Outcome};
 use crate::model::cut::Cut;
 use crate::model::diff::{Pair, same_identity};
 use crate::model::effect;
-use crate::model::object::Family;
+use crate::model::object::{Family, Link, Sysctl};
 use crate::model::plan::{Phase, Step};
 use crate::model::receipt::{Clash, Conflict};
 use crate::model::snapshot::{Object, Snapshot};
+use crate::model::sysctl;
 
 use super::Refusal;
 use lost::Lost;
@@ -264,7 +265,9 @@ impl Work {
             };
             let now = self.state.sysctls.iter().find(|s| s.name == target.name).cloned();
             match now {
-                Some(now) if now == *taken => writes.push(Change::SetSysctl(target.clone())),
+                Some(now) if now == *taken && !self.is_over_the_link(target) => {
+                    writes.push(Change::SetSysctl(target.clone()));
+                }
                 Some(now) if now != *target => {
                     let now = Object::Sysctl(now);
                     self.conflict(Object::Sysctl(target.clone()), Clash::ChangedByOthers { now });
@@ -273,6 +276,13 @@ impl Work {
             }
         }
         self.stage("write sysctls back", writes);
+    }
+
+    /// The kernel takes no IPv6 MTU above the link's (`addrconf_sysctl_mtu()`), which somebody made smaller.
+    fn is_over_the_link(&self, target: &Sysctl) -> bool {
+        let over = |link: &Link| target.value.parse::<u32>().is_ok_and(|mtu| mtu > link.mtu);
+        let of = |link: &&Link| target.name == sysctl::of_link("ipv6", &link.name.to_string(), "mtu");
+        self.state.links.iter().find(of).is_some_and(over)
     }
 
     /// The addresses that went through detection again with what was set up, and are still in it when everything is put

@@ -326,6 +326,23 @@ fn what_stands_where_something_was_lost_is_a_named_conflict() {
 }
 
 #[test]
+fn a_link_that_others_give_a_smaller_mtu_keeps_it_and_leaves_nothing_stuck() {
+    world::inside(
+        "foreign::a_link_that_others_give_a_smaller_mtu_keeps_it_and_leaves_nothing_stuck",
+        |world| {
+            let scene = Scene::new(world);
+            scene.ip("link add name br0 type bridge\nlink set dev br0 up");
+            let id = scene.host.declare("whole");
+            scene.ip("link set dev br0 mtu 1400\nlink set dev br0 up");
+            let receipt = scene.host.revert(&id);
+            assert_eq!(lines(&receipt["residues"]), Vec::<String>::new());
+            names(&receipt, "conflicts", "net.ipv6.conf.br0.mtu");
+            assert_eq!(scene.host.status()["state"], "clear");
+        },
+    );
+}
+
+#[test]
 fn links_that_come_and_go_under_a_cut() {
     world::inside("foreign::links_that_come_and_go_under_a_cut", |world| {
         let scene = Scene::new(world);
