@@ -10,7 +10,7 @@ use std::thread;
 use nix::sys::statvfs::statvfs;
 use portcullis::drill::namespace::Namespace;
 
-use super::scene::{GRACE_MS, Shelf, boottime_ms, due_ms, records, seen};
+use super::scene::{Before, GRACE_MS, Shelf, due_ms, records, seen};
 use super::{LANES, POLICIES};
 use crate::daemon::{PATIENT, declaration};
 use crate::guardian::guardians;
@@ -74,7 +74,7 @@ fn leave(folder: &Path, blocks: u64) {
 
 fn step(host: &Namespace, policy: &str, full: Full, blocks: u64) -> Outcome {
     let context = format!("{blocks} blocks left, {full:?} | {policy}");
-    let before = seen(host);
+    let before = Before::of(host);
     let home = home();
     let _shelf = Shelf::of(&home, "size=3m,mode=700");
     if full == Full::WithoutReserve {
@@ -87,18 +87,14 @@ fn step(host: &Namespace, policy: &str, full: Full, blocks: u64) -> Outcome {
     let answer = daemon.post("/v1/emergencies", &declaration(policy, FOR_MS));
     let outcome = if answer.status == 201 {
         let due = due_ms(&home);
-        let mut now = seen(host);
-        while (now != before || boottime_ms() < due) && boottime_ms() < due + 3 * GRACE_MS {
-            now = seen(host);
-        }
-        let at = boottime_ms();
-        assert_same(&before, &now);
+        let (open, at) = before.comes_back(host, policy, due);
+        assert!(open >= due, "{context}: open {} ms before it was due", due - open);
         let restored = records(&home).into_iter().rfind(|record| record["event"] == "restored");
         let restored = restored
             .and_then(|record| record["boottime_ms"].as_u64())
             .filter(|then| *then <= at);
         assert!(
-            restored.unwrap_or(at) <= due + GRACE_MS,
+            restored.unwrap_or(open) <= due + GRACE_MS,
             "{context}: ended {} ms after it was due",
             at - due
         );
@@ -109,7 +105,7 @@ fn step(host: &Namespace, policy: &str, full: Full, blocks: u64) -> Outcome {
             matches!(code.as_str(), "no-record" | "no-journal"),
             "{context}: {answer:?}"
         );
-        assert_same(&before, &seen(host));
+        assert_same(&before.state, &seen(host));
         Outcome::Refused(code)
     };
     std::fs::remove_file(home.state().join("ballast")).unwrap();
@@ -120,7 +116,7 @@ fn step(host: &Namespace, policy: &str, full: Full, blocks: u64) -> Outcome {
     wait_until("the guardian ends when nothing is held", PATIENT, || {
         guardians(&home).is_empty()
     });
-    assert_same(&before, &seen(host));
+    assert_same(&before.state, &seen(host));
     outcome
 }
 

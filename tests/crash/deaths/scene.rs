@@ -19,7 +19,7 @@ use crate::guardian::guardians;
 use crate::home;
 use crate::offline::{fill, mounted};
 use crate::world::state::{assert_same, state, without_order};
-use crate::world::{bin, wait_until};
+use crate::world::{bin, run, wait_until};
 
 /// Long enough to do a row's harm first, on a busy machine.
 const FOR_MS: u64 = 3_000;
@@ -100,15 +100,47 @@ pub(super) fn seen(host: &Namespace) -> String {
     without_order(&state(host))
 }
 
-/// The links that are administratively up, by the lines that `ip link` has for them.
-fn links_set_up(text: &str) -> Vec<&str> {
-    let links = text.lines().filter_map(|line| {
-        let (_, rest) = line.split_once('<')?;
-        let (flags, _) = rest.split_once('>')?;
-        let is_up = flags.split(',').any(|flag| flag == "UP");
-        line.split(": ").nth(1).filter(|_| is_up)
-    });
-    links.collect()
+/// The names of the links that are administratively up.
+fn set_up(host: &Namespace) -> Vec<String> {
+    let links = run(host, "ip", &["-o", "link", "show", "up"]);
+    let names = links
+        .lines()
+        .filter_map(|line| line.split(": ").nth(1).map(str::to_owned));
+    names.collect()
+}
+
+/// A host before anything is cut.
+pub(super) struct Before {
+    pub(super) state: String,
+    set_up: Vec<String>,
+}
+
+impl Before {
+    pub(super) fn of(host: &Namespace) -> Self {
+        Self {
+            state: seen(host),
+            set_up: set_up(host),
+        }
+    }
+
+    /// Looks until the host is as before: when the cut was open again, and when all was as before. A cut of links is open
+    /// when they are set up; what the kernel makes of their carriers it makes up to a second later, which is not ours to
+    /// hasten.
+    pub(super) fn comes_back(&self, host: &Namespace, policy: &str, due: u64) -> (u64, u64) {
+        let patient = || boottime_ms() < due + 3 * GRACE_MS;
+        let mut open = None;
+        if policy == "link" {
+            while set_up(host) != self.set_up && patient() {}
+            open = Some(boottime_ms());
+        }
+        let mut now = seen(host);
+        while now != self.state && patient() {
+            now = seen(host);
+        }
+        let same = boottime_ms();
+        assert_same(&self.state, &now);
+        (open.unwrap_or(same), same)
+    }
 }
 
 /// When a cut ended, and who was there to end it.
@@ -170,39 +202,26 @@ impl<'a> Scene<'a> {
     /// Declares, does harm, and holds the cut to its end.
     pub(super) fn play(self, row: &str, harm: Harm) -> Ended {
         let context = format!("{row} | {}", self.policy);
-        let before = seen(self.host);
+        let before = Before::of(self.host);
         let daemon = self.start();
         daemon.declare(self.policy, FOR_MS);
         self.due_ms.set(due_ms(&self.home));
-        assert_ne!(seen(self.host), before, "{context}: the cut stands");
+        assert_ne!(seen(self.host), before.state, "{context}: the cut stands");
         let mut survivor = harm(&self, daemon);
         let ended = self.end(&context, &before, survivor.as_mut());
         if let (None, Some(daemon)) = (ended.recorded_after_ms, survivor.as_mut()) {
             self.assert_not_taken_for_late(&context, daemon);
         }
         self.clear_up(&context, survivor);
-        assert_same(&before, &seen(self.host));
+        assert_same(&before.state, &seen(self.host));
         ended
     }
 
-    fn end(&self, context: &str, before: &str, survivor: Option<&mut Daemon>) -> Ended {
+    fn end(&self, context: &str, before: &Before, survivor: Option<&mut Daemon>) -> Ended {
         let due = self.due_ms.get();
         wait_until("the cut is nearly due", PATIENT, || boottime_ms() + LOOK_FROM_MS >= due);
-        // What the kernel makes of a carrier it makes up to a second after the link was set up: that is not ours to hasten.
-        let mut set_up_at = None;
-        let mut now = seen(self.host);
-        while now != before && boottime_ms() < due + 3 * GRACE_MS {
-            if set_up_at.is_none() && links_set_up(&now) == links_set_up(before) {
-                set_up_at = Some(boottime_ms());
-            }
-            now = seen(self.host);
-        }
-        let at = boottime_ms();
-        if now != before {
-            println!("{context}: not ended\n{}\n{:#?}", self.home.log(), records(&self.home));
-        }
-        assert_same(before, &now);
-        assert!(at >= due, "{context}: ended {} ms before it was due", due - at);
+        let (open, at) = before.comes_back(self.host, self.policy, due);
+        assert!(open >= due, "{context}: open {} ms before it was due", due - open);
         // A look takes its time on a busy machine; a record that was made before it counts.
         let record = recorded(&self.home, "restored").and_then(|record| record["boottime_ms"].as_u64());
         let record = record.filter(|record| *record <= at);
@@ -215,8 +234,7 @@ impl<'a> Scene<'a> {
             !told || record.is_none(),
             "{context}: recorded in a read-only directory"
         );
-        let set_up_at = set_up_at.filter(|_| self.policy == "link").unwrap_or(at);
-        let latest = record.unwrap_or(set_up_at).saturating_sub(due);
+        let latest = record.unwrap_or(open) - due;
         assert!(latest <= GRACE_MS, "{context}: ended {latest} ms after it was due");
         let lives = |daemon: &mut Daemon| daemon.kid.child().try_wait().unwrap().is_none();
         Ended {
@@ -244,6 +262,7 @@ impl<'a> Scene<'a> {
     fn clear_up(&self, context: &str, survivor: Option<Daemon>) {
         self.tell_no_more("read-only");
         self.remount(MsFlags::empty());
+        // Only some rows have one.
         drop(fs::remove_file(self.home.state().join("ballast")));
         if let Some(mut daemon) = survivor
             && daemon.kid.child().try_wait().unwrap().is_none()
