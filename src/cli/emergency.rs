@@ -67,7 +67,8 @@ fn revert_all(context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
         .client
         .ask::<Vec<EmergencyView>>(Question::get("/v1/emergencies"))?
         .value;
-    let mut worst: Result<Exit, Failure> = Ok(Exit::Done);
+    let mut exit = Exit::Done;
+    let mut failed: Option<Failure> = None;
     let (mut objects, mut texts) = (Vec::new(), Vec::new());
     for emergency in listed.iter().filter(|e| e.state != EmergencyState::Ended) {
         let path = format!("/v1/emergencies/{}/revert", encode(&emergency.id));
@@ -75,25 +76,32 @@ fn revert_all(context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
             Ok(answer) => {
                 texts.push(render::receipt::receipt(&answer.value));
                 objects.push(answer.json);
-                worst = worst.map(|exit| exit.max(restored(&answer.value)));
+                exit = exit.max(restored(&answer.value));
             }
             Err(failure) => {
-                let graver = match &worst {
-                    Ok(exit) => failure.situation.exit() > *exit,
-                    Err(before) => failure.situation.exit() > before.situation.exit(),
-                };
-                context.around.screen.warn(&failure.detail);
-                if graver {
-                    worst = Err(failure);
+                let code = |failure: &Failure| failure.situation.exit();
+                let graver = failed.as_ref().is_none_or(|before| code(&failure) > code(before));
+                // The gravest is told of at the end.
+                let told = if graver { failed.replace(failure) } else { Some(failure) };
+                if let Some(told) = told {
+                    context.around.screen.warn(&told.detail);
                 }
             }
         }
     }
-    if worst.is_ok() || context.global.output == Format::Text {
+    let gravest = match failed {
+        Some(failure) if failure.situation.exit() >= exit => Err(failure),
+        Some(failure) => {
+            context.around.screen.warn(&failure.detail);
+            Ok(exit)
+        }
+        None => Ok(exit),
+    };
+    if gravest.is_ok() || context.global.output == Format::Text {
         let text = || texts.join("\n");
         context.around.screen.result(&serde_json::Value::Array(objects), text);
     }
-    worst
+    gravest
 }
 
 fn show(context: &mut Context<'_, '_>, question: Question) -> Result<Exit, Failure> {

@@ -1,5 +1,7 @@
 //! The daemon's configuration: what was written (file, then flags) made into what is decided.
 
+use std::io::Read as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -138,10 +140,19 @@ fn read(path: &Path) -> Result<Written, ConfigError> {
         path: path.to_owned(),
         source,
     };
-    if std::fs::metadata(path).map_err(failed)?.len() > CONFIG_MAX_BYTES {
+    // A FIFO would hold the start up until somebody writes into it, and without waiting it would pass for an empty file.
+    if std::fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
+        let why = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a FIFO");
+        return Err(failed(why));
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(CONFIG_MAX_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > CONFIG_MAX_BYTES {
         return Err(ConfigError::TooLong { path: path.to_owned() });
     }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
     toml::from_str(&text).map_err(|e| ConfigError::Parse {
         path: path.to_owned(),
         message: e.to_string(),

@@ -70,6 +70,9 @@ impl Log {
             let page = client.ask::<AuditPage>(question)?.value;
             for record in &page.records {
                 let (sequence, line) = line(record)?;
+                if sequence <= after {
+                    return Err(unlike_a_log(&format!("record {sequence} after record {after}")));
+                }
                 after = sequence;
                 out.write_all(&line).map_err(|error| unkept(&error))?;
             }
@@ -128,10 +131,12 @@ fn line(given: &serde_json::Value) -> Result<(u64, Vec<u8>), Failure> {
     let made = Record::deserialize(given)
         .map_err(|error| error.to_string())
         .and_then(|record| Ok((record.sequence, record.line().map_err(|error| error.to_string())?)));
-    made.map_err(|why| {
-        let detail = format!("the daemon gave a record that this version does not know: {why}");
-        Failure::new(Situation::NoAnswer, detail, "give the log on disk with --file")
-    })
+    made.map_err(|why| unlike_a_log(&format!("a record that this version does not know: {why}")))
+}
+
+fn unlike_a_log(what: &str) -> Failure {
+    let detail = format!("the daemon gave {what}");
+    Failure::new(Situation::NoAnswer, detail, "give the log on disk with --file")
 }
 
 fn unkept(error: &io::Error) -> Failure {
