@@ -1,0 +1,67 @@
+//! Network interfaces.
+
+use serde::{Deserialize, Serialize};
+
+use super::Volatile;
+use crate::model::names::InterfaceName;
+
+/// A link of another network namespace: its index says nothing about links of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkAbroad {
+    /// The interface index there.
+    pub index: u32,
+    /// IFLA_LINK_NETNSID: this namespace's own number for that one; -1 where it has none.
+    pub netns: i32,
+}
+
+/// A network interface. Only `up`, `group` and our own ifb are ever changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The interface index.
+    pub index: u32,
+    /// The first name.
+    pub name: InterfaceName,
+    /// IFLA_INFO_KIND: `veth`, `bridge`, …; none for real devices.
+    pub kind: Option<String>,
+    /// IFF_UP: administratively up.
+    pub up: bool,
+    /// Settable flags of `ifi_flags` but IFF_UP: NOARP, PROMISC, ALLMULTI, MULTICAST, LOOPBACK, BROADCAST, POINTOPOINT.
+    pub flags: u32,
+    /// IFF_LOWER_UP and IFF_RUNNING: it has a carrier, and the kernel has told everybody so (`linkwatch_do_dev()` in
+    /// `net/core/link_watch.c`), up to a second after it came. Follows the other end, so it is no part of a comparison.
+    pub carrier: Volatile<bool>,
+    /// Bytes.
+    pub mtu: u32,
+    /// Index of the bridge, bond or VRF above.
+    pub master: Option<u32>,
+    /// IFLA_LINK: index of the device below (macvlan, vlan) or of the peer (veth), if it is in this network namespace.
+    pub lower: Option<u32>,
+    /// The same, if it is in another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_abroad: Option<LinkAbroad>,
+    /// Hardware address, as many bytes as the type has.
+    pub mac: Vec<u8>,
+    /// Alternative names.
+    pub altnames: Vec<InterfaceName>,
+    /// IFLA_GROUP.
+    pub group: u32,
+}
+
+impl Link {
+    /// IFF_LOOPBACK in `ifi_flags`.
+    pub const FLAG_LOOPBACK: u32 = 0x8;
+    /// IFF_NOARP in `ifi_flags`: tunnels and serial lines, whose far end needs no hardware address.
+    pub const FLAG_NOARP: u32 = 0x80;
+
+    /// Whether it is the loopback device, which no cut ever touches.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.flags & Self::FLAG_LOOPBACK != 0
+    }
+
+    /// Whether the kernel asks for hardware addresses on it, by ARP or neighbour discovery.
+    #[must_use]
+    pub fn resolves_neighbours(&self) -> bool {
+        self.flags & (Self::FLAG_LOOPBACK | Self::FLAG_NOARP) == 0
+    }
+}
