@@ -34,12 +34,14 @@ pub trait Kernel: Send {
     /// If a dump fails, is interrupted more often than a bound, or holds a message that cannot be decoded.
     fn snapshot(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError>;
 
-    /// The same for a kernel that may never hold still: if it does not, only the kinds of `still` are read consistently.
-    /// Of the others whatever changed meanwhile may be missing, or be there twice.
+    /// The same for a kernel that may never hold still: if it does not, only the kinds of `still` are read consistently,
+    /// and the snapshot says of itself that it is [`moving`](Snapshot::moving).
     ///
     /// # Errors
     /// As with [`Kernel::snapshot`], of the kinds of `still`.
-    fn glance(&mut self, kinds: Kinds, still: Kinds) -> Result<Glance, KernelError>;
+    fn glance(&mut self, kinds: Kinds, _still: Kinds) -> Result<Snapshot, KernelError> {
+        self.snapshot(kinds)
+    }
 
     /// Sends the changes at once and waits for each one's acknowledgement. The answers are in the order of the changes.
     ///
@@ -60,15 +62,6 @@ pub trait Kernel: Send {
     /// # Errors
     /// If the subscription is refused.
     fn watch(&mut self) -> Result<Box<dyn Watch>, KernelError>;
-}
-
-/// What [`Kernel::glance`] saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glance {
-    /// The objects.
-    pub snapshot: Snapshot,
-    /// Whether all of it held still.
-    pub steady: bool,
 }
 
 /// A subscription to changes of links, addresses, routes, rules, nexthops and traffic control. Neighbours and sysctls tell

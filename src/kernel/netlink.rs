@@ -13,7 +13,7 @@ use super::describe::{Names, attempted};
 use super::socket::{Answer, Rejection, Torn, Transport};
 use super::watch::{Drained, Events};
 use super::wire::{self, Batch, Refusal};
-use super::{ChangeError, Glance, Kernel, KernelError, Kinds, Watch, sysctl};
+use super::{ChangeError, Kernel, KernelError, Kinds, Watch, sysctl};
 use crate::model::change::{Change, Outcome};
 use crate::model::lookup::{Query, Way};
 use crate::model::object::{Address, Attach, Family, Filter, Link, Neighbour, Nexthop, Qdisc, Route, Rule, Sysctl};
@@ -309,15 +309,17 @@ impl Kernel for Netlink {
         self.steady_subscribed(Sight { kinds, still: kinds }, SNAPSHOT_ATTEMPTS)
     }
 
-    fn glance(&mut self, kinds: Kinds, still: Kinds) -> Result<Glance, KernelError> {
-        let (read, steady) = match self.steady_subscribed(Sight { kinds, still: kinds }, GLANCE_ATTEMPTS) {
+    fn glance(&mut self, kinds: Kinds, still: Kinds) -> Result<Snapshot, KernelError> {
+        match self.steady_subscribed(Sight { kinds, still: kinds }, GLANCE_ATTEMPTS) {
             Err(KernelError::Unsteady { .. }) => {
-                let sight = Sight { kinds, still };
-                (self.steady_subscribed(sight, SNAPSHOT_ATTEMPTS), false)
+                let snapshot = self.steady_subscribed(Sight { kinds, still }, SNAPSHOT_ATTEMPTS)?;
+                Ok(Snapshot {
+                    moving: true,
+                    ..snapshot
+                })
             }
-            read => (read, true),
-        };
-        read.map(|snapshot| Glance { snapshot, steady })
+            read => read,
+        }
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {

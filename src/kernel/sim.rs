@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{ChangeError, Glance, Kernel, KernelError, Kinds, Seen, Watch};
+use super::{ChangeError, Kernel, KernelError, Kinds, Seen, Watch};
 use crate::model::change::{Change, Outcome};
 use crate::model::effect;
 use crate::model::lookup::{Query, Way};
@@ -274,11 +274,6 @@ impl Kernel for ModelKernel {
         Ok(seen)
     }
 
-    fn glance(&mut self, kinds: Kinds, _still: Kinds) -> Result<Glance, KernelError> {
-        let snapshot = self.snapshot(kinds)?;
-        Ok(Glance { snapshot, steady: true })
-    }
-
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {
         let answers = self.world().send(changes);
         self.0.changed.notify_all();
@@ -315,6 +310,7 @@ fn only(state: &Snapshot, kinds: Kinds) -> Snapshot {
         qdiscs: of(kinds.traffic_control, &state.qdiscs),
         filters: of(kinds.traffic_control, &state.filters),
         sysctls: of(kinds.sysctls, &state.sysctls),
+        moving: state.moving,
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Receipt {
     pub baseline: Digest,
     /// Digest of the snapshot that was read back.
     pub after: Digest,
+    /// Whether one of these may be partial, because routes kept changing while it was read.
+    pub moving: bool,
     /// What is wrong and ours to put right. Empty after a good end.
     pub residues: Vec<Difference>,
     /// What others changed meanwhile, outside the cut. It is kept.

@@ -28,6 +28,15 @@ pub struct Snapshot {
     pub filters: Vec<Filter>,
     /// Sysctls that a cut touches.
     pub sysctls: Vec<Sysctl>,
+    /// Whether all but links, addresses, rules and traffic control may have changed while it was read: then some of it may
+    /// be missing, and some be there twice.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub moving: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// One object of any kind.
@@ -112,6 +121,13 @@ impl Snapshot {
     #[must_use]
     pub fn digest(&self) -> Digest {
         super::text::digest(self)
+    }
+
+    /// The nexthop object of this id; they are in the order of their ids.
+    #[must_use]
+    pub fn nexthop(&self, id: u32) -> Option<&Nexthop> {
+        let at = self.nexthops.binary_search_by_key(&id, |n| n.id).ok()?;
+        self.nexthops.get(at)
     }
 
     /// Every object, kind by kind, in canonical order.

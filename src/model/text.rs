@@ -138,7 +138,11 @@ fn write_snapshot(snapshot: &Snapshot, out: &mut impl fmt::Write) -> fmt::Result
     section(out, "neighbours", &snapshot.neighbours, names)?;
     section(out, "qdiscs", &snapshot.qdiscs, names)?;
     section(out, "filters", &snapshot.filters, names)?;
-    section(out, "sysctls", &snapshot.sysctls, names)
+    section(out, "sysctls", &snapshot.sysctls, names)?;
+    if snapshot.moving {
+        out.write_str("routes kept changing while they were read\n")?;
+    }
+    Ok(())
 }
 
 /// Whether a text could be that of a snapshot: every host has links, and the headings have one order.

@@ -17,7 +17,6 @@ use super::books::Room;
 use super::{Controller, StartError};
 use crate::api::ReceiptView;
 use crate::api::error::chain;
-use crate::model::diff::diff;
 use crate::model::names::EmergencyId;
 use crate::model::record::{Draft, EventKind};
 use crate::model::snapshot::Snapshot;
@@ -107,7 +106,7 @@ impl Controller {
                 let before = self.look()?;
                 let receipt = Box::new(self.put_back_to(baseline));
                 let after = self.look()?;
-                let changed = diff(&before, &after).iter().map(ToString::to_string).collect();
+                let changed = super::views::differences(&before, &after);
                 BroughtBack::ToBaseline { receipt, changed }
             }
             None => BroughtBack::ByMarks,

@@ -28,6 +28,8 @@ const RESTORE_ATTEMPTS: u32 = 8;
 /// Of these the first end at a step that does not go through: what lets lifelines pass must not be cleared away while what
 /// cuts them still stands. The later ones do what they can.
 const CAREFUL_ATTEMPTS: u32 = 4;
+/// A proof is better of routes that held still while they were read: so often it is hoped that they will.
+const PROOF_LOOKS: u32 = 4;
 /// How long duplicate address detection may take (RFC 4862: one probe and up to two random seconds).
 const DETECTION_PATIENCE: Duration = Duration::from_secs(4);
 /// How long the kernel may take to make the routes of an address that needs no detection: it does so in a work queue.
@@ -234,23 +236,22 @@ impl Controller {
         if let Some(baseline) = self.baseline.clone() {
             self.open(&baseline, remaining)?;
         }
-        // After gate and seal all is open by now, and the deadlines of others wait for the proof.
-        let mut hope = !reading::only_add([cut]);
-        let mut seen = self.look_patiently(&mut hope)?;
-        let before = seen.snapshot.clone();
+        let mut seen = self.look_patiently()?;
+        let before = seen.clone();
         let baseline = self.baseline.clone().unwrap_or_else(|| before.clone());
         let mut ended = self.ended_cuts();
         ended.push(cut.clone());
         let mut attempts = 0..RESTORE_ATTEMPTS;
         let mut read = self.uptime();
         let mut raised = read;
+        // After gate and seal all was open before, and the deadlines of others wait for the proof.
+        let mut looks = if reading::only_add([cut]) { 0 } else { PROOF_LOOKS };
         loop {
             // The kernel may make something at any time while links come up.
-            let restoration =
-                planning::restore(&seen.snapshot, &baseline, &ended, remaining).map_err(|e| e.to_string())?;
+            let restoration = planning::restore(&seen, &baseline, &ended, remaining).map_err(|e| e.to_string())?;
             if let (false, Some(attempt)) = (restoration.steps.is_empty(), attempts.next()) {
                 self.undo(&restoration, Care::in_attempt(attempt))?;
-                seen = self.look_patiently(&mut hope)?;
+                seen = self.look_patiently()?;
                 read = self.uptime();
                 if raises(&restoration) {
                     raised = read;
@@ -258,17 +259,22 @@ impl Controller {
                 continue;
             }
             if self.has_waited_for(&restoration.carriers, id, raised)? {
-                seen = self.look_patiently(&mut hope)?;
+                seen = self.look_patiently()?;
                 read = self.uptime();
                 continue;
             }
+            if seen.moving && looks > 0 {
+                looks -= 1;
+                seen = self.look_patiently()?;
+                continue;
+            }
             // Refusals on the way do not count: what counts is what was read back.
-            let receipt = planning::receipt(&baseline, &before, &seen.snapshot, &ended, remaining);
-            if receipt.is_clean() || self.uptime().saturating_sub(read) >= patience(&seen.snapshot, &receipt) {
-                return Ok(view_of(id, &receipt, seen.steady));
+            let receipt = planning::receipt(&baseline, &before, &seen, &ended, remaining);
+            if receipt.is_clean() || self.uptime().saturating_sub(read) >= patience(&seen, &receipt) {
+                return Ok(super::views::receipt(id, &receipt));
             }
             self.clock.pause(DETECTION_LOOK);
-            seen = self.look_patiently(&mut hope)?;
+            seen = self.look_patiently()?;
         }
     }
 
@@ -407,18 +413,6 @@ fn patience(now: &Snapshot, receipt: &Receipt) -> Duration {
         (false, true) => ROUTES_PATIENCE,
         (false, false) => Duration::ZERO,
     }
-}
-
-/// Routes that never hold still are no reason to call a cut stuck whose own objects do: they are compared as they were
-/// found, and the receipt says that there is no digest of the whole.
-fn view_of(id: EmergencyId, receipt: &Receipt, steady: bool) -> ReceiptView {
-    let mut view = super::views::receipt(id, receipt);
-    if !steady {
-        view.restored_digest = None;
-        view.kept_foreign_changes
-            .push("the routes kept changing: they were compared as they were found".to_owned());
-    }
-    view
 }
 
 fn refused(refusal: Refusal) -> ApiError {

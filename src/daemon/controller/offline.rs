@@ -16,7 +16,6 @@ use crate::api::{EmergencyState, ReceiptView};
 use crate::daemon::clock::Clock;
 use crate::daemon::policies::Policies;
 use crate::kernel::Kernel;
-use crate::model::diff::diff;
 use crate::model::emergency::{Event, State};
 use crate::model::names::EmergencyId;
 use crate::model::record::{Actor, Draft, EventKind};
@@ -66,7 +65,7 @@ impl Controller {
             Err(damaged) => way_of(host.start_damaged(damaged)?),
         };
         let after = host.look()?;
-        let changed: Vec<String> = diff(&before, &after).iter().map(ToString::to_string).collect();
+        let changed = super::views::differences(&before, &after);
         let way = if way == Way::Baseline && changed.is_empty() && host.left.is_empty() {
             Way::Nothing
         } else {

@@ -43,9 +43,10 @@ impl Controller {
         ];
         match self.look() {
             Ok(host) => {
+                let moving = if host.moving { ", which kept changing" } else { "" };
                 findings.push(good(
                     "kernel",
-                    format!("{} links, {} routes read", host.links.len(), host.routes.len()),
+                    format!("{} links, {} routes read{moving}", host.links.len(), host.routes.len()),
                 ));
                 findings.extend(who_puts_back(&host));
                 findings.push(self.arming_finding(&host));

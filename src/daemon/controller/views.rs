@@ -11,6 +11,7 @@ use crate::api::{
     ReceiptView, Status, StepView, VERSION,
 };
 use crate::daemon::policies::Loaded;
+use crate::model::diff::diff;
 use crate::model::emergency::{Emergency, State};
 use crate::model::names::{Digest, EmergencyId};
 use crate::model::plan::{Plan, Step};
@@ -64,6 +65,9 @@ pub(super) fn plan(plan: &Plan, host: &Snapshot, digest: Digest, duration_ms: u6
         name: kept.lifeline.clone(),
         kept_by: kept.by.clone(),
     });
+    let unread = host
+        .moving
+        .then(|| "routes kept changing while they were read: the plan may not know all of them".to_owned());
     PlanView {
         digest: digest.to_string(),
         policy: plan.cut.policy.to_string(),
@@ -74,22 +78,38 @@ pub(super) fn plan(plan: &Plan, host: &Snapshot, digest: Digest, duration_ms: u6
         coverage: coverage.collect(),
         lifelines: lifelines.collect(),
         not_recreatable: plan.not_recreatable.clone(),
-        warnings: plan.warnings.clone(),
+        // It is no part of the plan: its digest must not depend on when the host was read.
+        warnings: plan.warnings.iter().cloned().chain(unread).collect(),
         loses_session,
     }
+}
+
+/// What is told where a snapshot may be partial.
+const MOVING: &str = "the routes kept changing: they were compared as they were found";
+
+/// What differs between two looks at the kernel, a line each.
+pub(super) fn differences(before: &Snapshot, after: &Snapshot) -> Vec<String> {
+    let all = diff(before, after).into_iter().map(|difference| difference.to_string());
+    let moving = (before.moving || after.moving).then(|| MOVING.to_owned());
+    all.chain(moving).collect()
 }
 
 /// A receipt for an operator.
 pub(super) fn receipt(id: EmergencyId, receipt: &Receipt) -> ReceiptView {
     let lines = |list: &[crate::model::snapshot::Difference]| list.iter().map(ToString::to_string).collect();
+    let mut foreign: Vec<String> = lines(&receipt.foreign);
+    if receipt.moving {
+        foreign.push(MOVING.to_owned());
+    }
     ReceiptView {
         emergency: id.to_string(),
         state: EmergencyState::Restoring,
         cut_us: None,
         baseline_digest: receipt.baseline.to_string(),
-        restored_digest: Some(receipt.after.to_string()),
+        // What may be partial has no digest that says anything.
+        restored_digest: (!receipt.moving).then(|| receipt.after.to_string()),
         residues: lines(&receipt.residues),
-        kept_foreign_changes: lines(&receipt.foreign),
+        kept_foreign_changes: foreign,
         conflicts: receipt.conflicts.iter().map(ToString::to_string).collect(),
         not_recreated: lines(&receipt.not_recreated),
     }

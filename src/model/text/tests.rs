@@ -111,6 +111,19 @@ fn the_world_reads_like_ip_and_tc() {
 }
 
 #[test]
+fn a_snapshot_that_may_be_partial_says_so_wherever_it_is_kept() {
+    let moving = Snapshot {
+        moving: true,
+        ..world()
+    };
+    assert_ne!(moving.to_string(), world().to_string());
+    assert_ne!(moving.digest(), world().digest());
+    let kept = serde_json::to_string(&moving).unwrap();
+    assert_eq!(serde_json::from_str::<Snapshot>(&kept).unwrap(), moving);
+    assert!(!serde_json::to_string(&world()).unwrap().contains("moving"));
+}
+
+#[test]
 fn snapshots_are_equal_exactly_if_their_texts_are() {
     let all = mutants(&serde_json::to_value(world()).unwrap());
     let different = all.iter().filter(|(_, s)| *s != world()).count();

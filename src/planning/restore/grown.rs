@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::model::cut::Cut;
 use crate::model::diff::same_identity;
 use crate::model::object::{Address, Link};
-use crate::model::snapshot::{Object, Snapshot};
+use crate::model::snapshot::{Object, Snapshot, route_key};
 
 use super::super::ours;
 use super::lost::{Lost, links_of, take};
@@ -19,8 +19,11 @@ use super::lost::{Lost, links_of, take};
 #[must_use]
 pub fn grown(baseline: &Snapshot, host: &Snapshot, cut: &Cut, standing: &[Cut], ended: &[Cut]) -> Snapshot {
     let mut known = baseline.clone();
-    for object in removed(baseline, host, cut, (standing, ended)) {
-        drop_from(&mut known, &object);
+    // What a partial reading lacks may be there.
+    if !host.moving {
+        for object in removed(baseline, host, cut, (standing, ended)) {
+            drop_from(&mut known, &object);
+        }
     }
     let down = set_down(baseline, host, cut, standing);
     let set_down = known.links.iter_mut().filter(|l| down.contains(&l.index));
@@ -64,6 +67,7 @@ pub fn taken_in(baseline: &Snapshot, host: &Snapshot, cut: &Cut, standing: &[Cut
             take_in(&mut grown, object);
         }
     }
+    grown.moving |= host.moving;
     grown.sort();
     Some(grown)
 }
@@ -89,10 +93,26 @@ fn removed(baseline: &Snapshot, host: &Snapshot, cut: &Cut, (standing, ended): (
     let by_nobody = took(std::slice::from_ref(cut))
         .into_iter()
         .filter(|o| !by_others.contains(&o.to_string()));
-    let there: Vec<Object> = host.objects().collect();
-    by_nobody
-        .filter(|object| !there.iter().any(|now| same_identity(now, object)))
-        .collect()
+    by_nobody.filter(|object| !is_there(host, object)).collect()
+}
+
+/// Whether the host has it. Routes are what is many, and stand in the order of their keys.
+fn is_there(host: &Snapshot, object: &Object) -> bool {
+    let same = |now: Object| same_identity(&now, object);
+    match object {
+        Object::Route(route) => {
+            let key = route_key(route);
+            let from = host.routes.partition_point(|r| route_key(r) < key);
+            let of_key = host.routes[from..].iter().take_while(|r| route_key(r) == key);
+            of_key.cloned().map(Object::Route).any(same)
+        }
+        Object::Address(_) => host.addresses.iter().cloned().map(Object::Address).any(same),
+        Object::Nexthop(_) => host.nexthops.iter().cloned().map(Object::Nexthop).any(same),
+        Object::Neighbour(_) => host.neighbours.iter().cloned().map(Object::Neighbour).any(same),
+        Object::Link(_) | Object::Rule(_) | Object::Qdisc(_) | Object::Filter(_) | Object::Sysctl(_) => {
+            host.objects().any(same)
+        }
+    }
 }
 
 /// The links that the cut would set down and somebody else has set down already.

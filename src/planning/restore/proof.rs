@@ -45,21 +45,28 @@ pub fn receipt(
     let mut receipt = Receipt {
         baseline: target.digest(),
         after: after.digest(),
+        moving: baseline.moving || after.moving,
         residues: Vec::new(),
         foreign: Vec::new(),
         conflicts: conflicts.clone(),
         not_recreated: Vec::new(),
     };
+    let mut following = Vec::new();
     for difference in diff(&target, after) {
         match judge.whose(&difference) {
             Whose::Ours => receipt.residues.push(difference),
-            Whose::Theirs if judge.follows_from_addresses(&difference) => {}
+            Whose::Theirs if judge.follows_from_addresses(&difference) => following.push(difference),
             Whose::Theirs => receipt.foreign.push(difference),
             Whose::Named => {}
             Whose::Nobodys => receipt.not_recreated.push(difference),
         }
     }
     receipt.residues.extend(left_of_ours(baseline, after, remaining));
+    // What follows from something that is named is not named again; with nothing named it is what differs.
+    let lists = [&receipt.residues, &receipt.foreign, &receipt.not_recreated];
+    if receipt.conflicts.is_empty() && lists.iter().all(|list| list.is_empty()) {
+        receipt.foreign = following;
+    }
     receipt
 }
 
@@ -73,14 +80,17 @@ fn left_of_ours(baseline: &Snapshot, after: &Snapshot, remaining: &[Cut]) -> Vec
     let steps = desired
         .map(|desired| super::super::steps(after, &desired))
         .unwrap_or_default();
-    let deleted = steps
-        .into_iter()
-        .flat_map(|s| s.changes)
-        .filter_map(|change| match change {
-            Change::Delete(object) => Some(object),
-            Change::Add(_) | Change::SetLink { .. } | Change::SetSysctl(_) => None,
-        });
-    deleted.filter(is_ours).map(Difference::Extra).collect()
+    let (mut deleted, mut added) = (Vec::new(), BTreeSet::new());
+    for change in steps.into_iter().flat_map(|s| s.changes) {
+        match change {
+            Change::Delete(object) => deleted.push(object),
+            Change::Add(object) => drop(added.insert(object.to_string())),
+            Change::SetLink { .. } | Change::SetSysctl(_) => {}
+        }
+    }
+    // What is only moved, or comes and goes with the steps, is not left over.
+    deleted.retain(|object| is_ours(object) && !added.contains(&object.to_string()));
+    deleted.into_iter().map(Difference::Extra).collect()
 }
 
 fn is_ours(object: &Object) -> bool {

@@ -9,7 +9,7 @@ use super::{Bench, METHODS, declare};
 use crate::api::EmergencyState;
 use crate::api::error::Code;
 use crate::kernel::sim::ModelKernel;
-use crate::kernel::{ChangeError, Glance, Kernel, KernelError, Kinds, Watch};
+use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, Outcome};
 use crate::model::lookup::{Query, Way};
 use crate::model::snapshot::Snapshot;
@@ -25,11 +25,6 @@ struct Witness {
 impl Kernel for Witness {
     fn snapshot(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError> {
         self.kernel.snapshot(kinds)
-    }
-
-    fn glance(&mut self, kinds: Kinds, _still: Kinds) -> Result<Glance, KernelError> {
-        let snapshot = self.snapshot(kinds)?;
-        Ok(Glance { snapshot, steady: true })
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {

@@ -10,7 +10,7 @@ use super::arming::armed_state;
 use super::{Arm, Bench, DEFAULT_MS, METHODS, Snapshot, Unsynced, ask, declare};
 use crate::daemon::command::Command;
 use crate::kernel::sim::ModelKernel;
-use crate::kernel::{ChangeError, Glance, Kernel, KernelError, Kinds, Watch};
+use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, Outcome};
 use crate::model::lookup::{Query, Way};
 use crate::store::disk::Disk;
@@ -58,11 +58,6 @@ impl Kernel for Mortal<ModelKernel> {
     fn snapshot(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError> {
         self.life.turn();
         self.inner.snapshot(kinds)
-    }
-
-    fn glance(&mut self, kinds: Kinds, _still: Kinds) -> Result<Glance, KernelError> {
-        let snapshot = self.snapshot(kinds)?;
-        Ok(Glance { snapshot, steady: true })
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {

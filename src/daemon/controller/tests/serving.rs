@@ -13,7 +13,7 @@ use crate::api::error::Code;
 use crate::daemon::command::{Command, ControllerHandle, Preconditions};
 use crate::daemon::supervisor::Supervisor;
 use crate::kernel::sim::ModelKernel;
-use crate::kernel::{ChangeError, Glance, Kernel, KernelError, Kinds, Watch};
+use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, Outcome};
 use crate::model::lookup::{Query, Way};
 use crate::model::snapshot::Snapshot;
@@ -61,11 +61,6 @@ impl Kernel for Restless {
     fn snapshot(&mut self, kinds: Kinds) -> Result<Snapshot, KernelError> {
         self.bell.notify_one();
         self.kernel.snapshot(kinds)
-    }
-
-    fn glance(&mut self, kinds: Kinds, _still: Kinds) -> Result<Glance, KernelError> {
-        let snapshot = self.snapshot(kinds)?;
-        Ok(Glance { snapshot, steady: true })
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {
@@ -154,11 +149,6 @@ impl Kernel for Held {
         // An end without leave is leave, too: the test is over.
         let _leave = self.leave.recv();
         now
-    }
-
-    fn glance(&mut self, kinds: Kinds, _still: Kinds) -> Result<Glance, KernelError> {
-        let snapshot = self.snapshot(kinds)?;
-        Ok(Glance { snapshot, steady: true })
     }
 
     fn apply(&mut self, _changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {

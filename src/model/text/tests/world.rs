@@ -314,5 +314,6 @@ pub(super) fn world() -> Snapshot {
             name: "net.ipv4.tcp_rmem".to_owned(),
             value: "4096\t131072 6291456".to_owned(),
         }],
+        moving: false,
     }
 }

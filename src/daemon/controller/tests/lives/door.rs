@@ -8,7 +8,7 @@ use super::fate::{Fate, Rest};
 use super::platter::Platter;
 use super::world::lifeline;
 use crate::kernel::sim::ModelKernel;
-use crate::kernel::{ChangeError, Glance, Kernel, KernelError, Kinds, Watch};
+use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, LinkSetting, Outcome};
 use crate::model::emergency::Emergency;
 use crate::model::lookup::{Query, Way};
@@ -193,11 +193,6 @@ impl Kernel for Door {
             return Err(KernelError::Scripted("a dump failed"));
         }
         self.kernel.snapshot(kinds)
-    }
-
-    fn glance(&mut self, kinds: Kinds, _still: Kinds) -> Result<Glance, KernelError> {
-        let snapshot = self.snapshot(kinds)?;
-        Ok(Glance { snapshot, steady: true })
     }
 
     fn apply(&mut self, changes: &[Change]) -> Result<Vec<Result<Outcome, ChangeError>>, KernelError> {
