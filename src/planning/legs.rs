@@ -17,8 +17,11 @@ use super::seal::{Null, seal};
 use crate::model::cut::Cut;
 use crate::model::object::{Family, Route};
 use crate::model::policy::{Direction, Method};
-use crate::model::snapshot::{Object, Snapshot};
+use crate::model::snapshot::{Object, Snapshot, route_key};
 use crate::model::text::LinkNames;
+
+/// Routes are read again and again while such a cut is in force only on hosts that have no more: a million take seconds.
+pub const WATCHED_MAX: usize = 10_000;
 
 /// A route with legs on both sides of what a cut seals.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +48,7 @@ pub(super) fn check_legs(cut: &Cut, hosts: [&Snapshot; 2]) -> Result<(), Refusal
     })
 }
 
-/// What becomes of the legs that a cut permits, one line a route.
+/// What becomes of the legs that a cut permits, one line a route, and what nobody will look for.
 ///
 /// # Errors
 /// As [`seal`].
@@ -59,7 +62,43 @@ pub(super) fn warnings(cut: &Cut, hosts: [&Snapshot; 2]) -> Result<Vec<String>, 
         };
         format!("{route} (legs over {}): {fate}", legs.join(", "))
     };
-    Ok(split(cut, hosts)?.into_iter().map(line).collect())
+    let mut lines: Vec<String> = split(cut, hosts)?.into_iter().map(line).collect();
+    if hosts.iter().any(|host| host.routes.len() > WATCHED_MAX) && can_split(cut, hosts[0])? {
+        lines.push(format!(
+            "this host has more than {WATCHED_MAX} routes: an IPv4 route that appears with legs on both sides of the cut leaks unseen"
+        ));
+    }
+    Ok(lines)
+}
+
+/// Whether a route that appears under this cut can have legs on both sides of it, and leak.
+///
+/// # Errors
+/// As [`seal`].
+pub fn can_split(cut: &Cut, baseline: &Snapshot) -> Result<bool, Refusal> {
+    Ok(!nothing_leaves(cut) && !sealed_groups(cut, baseline)?.is_empty())
+}
+
+/// The routes that have, one line each; none where routes were not read.
+///
+/// # Errors
+/// As [`seal`].
+pub fn leaking(cut: &Cut, baseline: &Snapshot, now: &Snapshot) -> Result<Vec<String>, Refusal> {
+    if now.routes.is_empty() || nothing_leaves(cut) {
+        return Ok(Vec::new());
+    }
+    let groups = sealed_groups(cut, baseline)?;
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let line = |Split { route, legs, .. }| {
+        format!(
+            "a route has legs on both sides of the cut ({}): {route}",
+            legs.join(", ")
+        )
+    };
+    let found = split_on(now, cut, &groups);
+    Ok(found.into_iter().map(line).collect())
 }
 
 /// Whether another method closes the sealed legs by themselves.
@@ -67,9 +106,13 @@ fn nothing_leaves(cut: &Cut) -> bool {
     cut.methods.contains(&Method::Link) || (gates(cut) && cut.directions.contains(&Direction::Out))
 }
 
+fn sealed_groups(cut: &Cut, host: &Snapshot) -> Result<BTreeMap<u32, u32>, Refusal> {
+    Ok(seal(host, std::slice::from_ref(cut), Family::V4, Null::Not)?.groups)
+}
+
 fn split(cut: &Cut, hosts: [&Snapshot; 2]) -> Result<BTreeSet<Split>, Refusal> {
     let [baseline, _] = hosts;
-    let groups = seal(baseline, std::slice::from_ref(cut), Family::V4, Null::Not)?.groups;
+    let groups = sealed_groups(cut, baseline)?;
     if groups.is_empty() {
         return Ok(BTreeSet::new());
     }
@@ -85,16 +128,19 @@ fn split_on(host: &Snapshot, cut: &Cut, groups: &BTreeMap<u32, u32>) -> Vec<Spli
         host.link(*index)
             .map_or_else(|| index.to_string(), |l| l.name.to_string())
     };
+    let places: BTreeSet<_> = cut.withdrawn.iter().filter(|_| withdraws(cut)).map(route_key).collect();
+    let withdrawn = |r: &Route| !places.is_empty() && places.contains(&route_key(r)) && cut.withdrawn.contains(r);
     let reachable = |r: &&Route| {
         let forwards = r.kind == Route::UNICAST && r.table != Route::TABLE_LOCAL;
-        r.family == Family::V4 && forwards && !is_our_route(r) && !(withdraws(cut) && cut.withdrawn.contains(r))
+        r.family == Family::V4 && forwards && !is_our_route(r) && !withdrawn(r)
     };
     let routes = || host.routes.iter().filter(reachable);
     let defaults: Vec<&Route> = routes().filter(|r| is_gateway_default(r, host)).collect();
     let mut found = Vec::new();
     for route in routes() {
         let mut legs = legs_of(route, host);
-        if let Some(at) = defaults.iter().position(|d| std::ptr::eq(*d, route)) {
+        let is_default = route.destination.prefix_len() == 0;
+        if let Some(at) = defaults.iter().position(|d| is_default && std::ptr::eq(*d, route)) {
             if defaults[..at]
                 .iter()
                 .any(|d| takes_over(route, d) && d.tos == route.tos)
@@ -122,7 +168,7 @@ fn split_on(host: &Snapshot, cut: &Cut, groups: &BTreeMap<u32, u32>) -> Vec<Spli
 
 /// The links of a route in the order of its legs, each of a group's members included.
 fn legs_of(route: &Route, host: &Snapshot) -> Vec<u32> {
-    let object = |id: u32| host.nexthops.iter().find(|n| n.id == id);
+    let object = |id: u32| host.nexthop(id);
     let Some(nexthop) = route.nexthop.and_then(object) else {
         return route.links().collect();
     };

@@ -41,6 +41,7 @@ pub use check::{Unsafe, check, check_beside};
 pub use coverage::{ALL_TRAFFIC, coverage};
 pub use desired::{Desired, desired, with_new_links};
 pub use gate::filters_in_front;
+pub use legs::{WATCHED_MAX, can_split, leaking};
 pub use ours::{is_armed_rule, is_our_route};
 pub use plan::{plan, rules_in_front};
 pub use refusal::Refusal;

@@ -43,7 +43,7 @@ pub fn plan(
     }
     let desired = wanted(&known, &cuts)?;
     check_front(host, &desired)?;
-    super::gate::check_front(host, &desired)?;
+    super::gate::check_front(host, &desired, &cut, &known)?;
     let mut warnings = explain::warnings(policy, &cut, &known, &desired, pinned);
     warnings.extend(legs::warnings(&cut, [&known, host])?);
     Ok(Plan {

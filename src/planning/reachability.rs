@@ -14,7 +14,7 @@ use crate::model::snapshot::Snapshot;
 pub fn links_of(route: &Route, host: &Snapshot) -> BTreeSet<u32> {
     let mut links: BTreeSet<u32> = route.links().collect();
     for id in route.nexthop.into_iter().flat_map(|id| members(id, host)) {
-        links.extend(host.nexthops.iter().filter(|n| n.id == id).filter_map(|n| n.link));
+        links.extend(host.nexthop(id).and_then(|n| n.link));
     }
     links
 }
@@ -25,14 +25,13 @@ pub fn gateways_of(route: &Route, host: &Snapshot) -> Vec<(u32, IpAddr)> {
     let legs = route.hops.iter().filter_map(|h| h.gateway.map(|g| (h.link, g)));
     let mut all: Vec<_> = single.into_iter().chain(legs).collect();
     for id in route.nexthop.into_iter().flat_map(|id| members(id, host)) {
-        let objects = host.nexthops.iter().filter(|n| n.id == id);
-        all.extend(objects.filter_map(|n| n.link.zip(n.gateway)));
+        all.extend(host.nexthop(id).and_then(|n| n.link.zip(n.gateway)));
     }
     all
 }
 
 fn members(id: u32, host: &Snapshot) -> Vec<u32> {
-    let group = host.nexthops.iter().find(|n| n.id == id).map(|n| &n.group);
+    let group = host.nexthop(id).map(|n| &n.group);
     match group {
         Some(group) if !group.is_empty() => group.iter().map(|(id, _)| *id).collect(),
         Some(_) | None => vec![id],

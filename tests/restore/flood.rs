@@ -86,8 +86,11 @@ pub struct Churn {
     thread: JoinHandle<()>,
 }
 
+/// How long the first of the changes may take to come.
+const BEGUN: Duration = Duration::from_secs(10);
+
 impl Churn {
-    /// Adds and deletes the same routes over and over, as fast as `ip` does.
+    /// Adds and deletes the same routes over and over, as fast as `ip` does, and has begun to when this returns.
     pub fn start(at: &Namespace) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
@@ -95,11 +98,15 @@ impl Churn {
         let lines: String = (0..250)
             .map(|n| format!("route add 10.200.{n}.0/24 via 10.0.9.1\nroute del 10.200.{n}.0/24 via 10.0.9.1\n"))
             .collect();
+        let rounds = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&rounds);
         let thread = thread::spawn(move || {
             while !seen.load(Ordering::Relaxed) {
                 crate::world::ip(&at, &lines);
+                counted.fetch_add(1, Ordering::Relaxed);
             }
         });
+        crate::world::wait_until("routes come and go", BEGUN, || rounds.load(Ordering::Relaxed) > 0);
         Self { stop, thread }
     }
 

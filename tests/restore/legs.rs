@@ -37,13 +37,19 @@ impl Sink {
         }
     }
 
-    fn of(&mut self, round: u8) -> usize {
+    /// Of those that the gateway sent itself, and of those that it forwarded.
+    fn of(&mut self, round: u8) -> [usize; 2] {
         let mut datagram = [0];
         while self.socket.recv(&mut datagram).is_ok() {
             *self.seen.entry(datagram[0]).or_default() += 1;
         }
-        self.seen.get(&round).copied().unwrap_or(0)
+        [0, 1].map(|origin| self.seen.get(&mark(round, origin)).copied().unwrap_or(0))
     }
+}
+
+/// What a datagram says of itself: its round, and whether it is forwarded.
+fn mark(round: u8, origin: u8) -> u8 {
+    2 * round + origin
 }
 
 /// A gateway with a route to both far ends, its legs in the given order, and who listens there: behind `u0`, behind `m0`.
@@ -63,11 +69,12 @@ fn split(world: world::World, legs: &str) -> (Topology, [Sink; 2]) {
 /// One datagram of each flow, from the gateway itself and through it.
 fn send(net: &Topology, round: u8) {
     let inside = &net.inside.as_ref().unwrap().namespace;
-    for from in [net.at(), inside] {
+    for (origin, from) in [net.at(), inside].into_iter().enumerate() {
+        let mark = mark(round, u8::try_from(origin).unwrap());
         for _ in 0..FLOWS {
             let socket = from.run(|_| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
             // A refusal is what a cut answers.
-            drop(socket.send_to(&[round], (FAR, PORT)));
+            drop(socket.send_to(&[mark], (FAR, PORT)));
         }
     }
 }
@@ -76,7 +83,9 @@ fn send(net: &Topology, round: u8) {
 #[track_caller]
 fn both_carry(net: &Topology, sinks: &mut [Sink; 2], round: u8) {
     send(net, round);
-    wait_until("both legs carry", SOON, || sinks.iter_mut().all(|s| s.of(round) > 0));
+    wait_until("both legs carry", SOON, || {
+        sinks.iter_mut().all(|s| !s.of(round).contains(&0))
+    });
 }
 
 const GROUP: &str = "nexthop add id 1 via 10.0.0.1 dev u0\nnexthop add id 2 via 10.0.9.1 dev m0\n\
@@ -112,26 +121,29 @@ fn seal_of_one_leg_is_refused_and_nothing_is_touched() {
     });
 }
 
+/// A host with a policy `both` of gate and seal at `m0`, whose plan warns of the route; and its state.
+fn gated(world: world::World, legs: &str, warning: &str) -> (Topology, [Sink; 2], Host, String) {
+    let (net, mut sinks) = split(world, legs);
+    let both = policy("both", Scope::Links(&["m0"]), &["gate", "seal"]);
+    let host = Host::start(net.at(), &[both.file()]);
+    both_carry(&net, &mut sinks, 1);
+    let before = state(net.at());
+    let warned = lines(&host.run(&["plan", "both"]).done()["warnings"]).join("\n");
+    assert!(warned.contains("10.77.0.0/16") && warned.contains(warning), "{warned}");
+    (net, sinks, host, before)
+}
+
 #[test]
 fn gate_closes_the_sealed_leg_of_a_mixed_route() {
     world::inside("legs::gate_closes_the_sealed_leg_of_a_mixed_route", |world| {
-        let (net, mut sinks) = split(world, OPEN_FIRST);
-        let both = policy("both", Scope::Links(&["m0"]), &["gate", "seal"]);
-        let host = Host::start(net.at(), &[both.file()]);
-        both_carry(&net, &mut sinks, 1);
-        let before = state(net.at());
-        let warned = lines(&host.run(&["plan", "both"]).done()["warnings"]).join("\n");
-        assert!(
-            warned.contains("10.77.0.0/16") && warned.contains("is dropped there"),
-            "{warned}"
-        );
+        let (net, mut sinks, host, before) = gated(world, OPEN_FIRST, "is dropped there");
         let id = host.declare("both");
         send(&net, 2);
-        wait_until("the permitted leg carries", SOON, || sinks[0].of(2) > 0);
+        wait_until("the permitted leg carries", SOON, || !sinks[0].of(2).contains(&0));
         host.revert(&id);
         // What had leaked would stand in front of these.
         both_carry(&net, &mut sinks, 3);
-        assert_eq!(sinks[1].of(2), 0, "over the sealed leg");
+        assert_eq!(sinks[1].of(2), [0, 0], "over the sealed leg");
         assert_same(&before, &state(net.at()));
     });
 }
@@ -139,21 +151,41 @@ fn gate_closes_the_sealed_leg_of_a_mixed_route() {
 #[test]
 fn a_sealed_first_leg_stops_the_others_as_the_plan_says() {
     world::inside("legs::a_sealed_first_leg_stops_the_others_as_the_plan_says", |world| {
-        let (net, mut sinks) = split(world, SEALED_FIRST);
-        let both = policy("both", Scope::Links(&["m0"]), &["gate", "seal"]);
-        let host = Host::start(net.at(), &[both.file()]);
-        both_carry(&net, &mut sinks, 1);
-        let before = state(net.at());
-        let warned = lines(&host.run(&["plan", "both"]).done()["warnings"]).join("\n");
-        assert!(
-            warned.contains("10.77.0.0/16") && warned.contains("stops over all its legs"),
-            "{warned}"
-        );
+        let (net, mut sinks, host, before) = gated(world, SEALED_FIRST, "stops over all its legs");
         let id = host.declare("both");
         send(&net, 2);
         host.revert(&id);
         both_carry(&net, &mut sinks, 3);
-        assert_eq!(sinks.each_mut().map(|s| s.of(2)), [0, 0]);
+        assert_eq!(sinks.each_mut().map(|s| s.of(2)), [[0, 0]; 2]);
         assert_same(&before, &state(net.at()));
     });
+}
+
+#[test]
+fn a_route_that_appears_with_legs_on_both_sides_is_named_while_it_is_there() {
+    world::inside(
+        "legs::a_route_that_appears_with_legs_on_both_sides_is_named_while_it_is_there",
+        |world| {
+            let (net, _) = split(world, "route add 10.88.0.0/16 via 10.0.0.1");
+            let host = Host::start(net.at(), &[policy("seal", Scope::Links(&["m0"]), &["seal"]).file()]);
+            let before = state(net.at());
+            let id = host.declare("seal");
+            // The seal hides the gateways from whoever adds routes, but not from `onlink`.
+            let legs = [OPEN_FIRST, SEALED_FIRST].map(|legs| {
+                legs.replace("dev u0", "dev u0 onlink")
+                    .replace("dev m0", "dev m0 onlink")
+            });
+            for legs in legs {
+                ip(net.at(), &legs);
+                host.wait_for("a hole is named", |status| {
+                    let named = lines(&status["open_paths"]).join("\n");
+                    status["state"] == "degraded" && named.contains("10.77.0.0/16") && named.contains("both sides")
+                });
+                ip(net.at(), "route del 10.77.0.0/16");
+                host.wait_for("in force", |status| status["state"] == "in-force");
+            }
+            host.revert(&id);
+            assert_same(&before, &state(net.at()));
+        },
+    );
 }

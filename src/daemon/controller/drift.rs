@@ -35,11 +35,11 @@ impl Controller {
 
     /// What lets traffic past the cuts in force and is not ours to mend, a line each.
     pub(super) fn bypasses(&self, now: &Snapshot) -> Vec<String> {
-        let Some(Ok(desired)) = self
-            .baseline
-            .as_ref()
-            .map(|b| planning::desired(&planning::with_new_links(b, now), &self.held_cuts()))
-        else {
+        let Some(known) = self.baseline.as_ref().map(|b| planning::with_new_links(b, now)) else {
+            return Vec::new();
+        };
+        let held = self.held_cuts();
+        let Ok(desired) = planning::desired(&known, &held) else {
             return Vec::new();
         };
         let rules = planning::rules_in_front(now, &desired);
@@ -51,6 +51,11 @@ impl Controller {
             let filter = Object::Filter(filter.clone());
             format!("a filter of others stands before ours: {filter}")
         }));
+        let leaks = held.iter().flat_map(|cut| {
+            let leaks = planning::leaking(cut, &known, now);
+            leaks.unwrap_or_else(|why| vec![format!("it cannot be told whether a route leaks: {why}")])
+        });
+        let named = named.chain(leaks);
         let unwritten = self
             .unwritten
             .iter()

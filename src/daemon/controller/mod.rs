@@ -273,8 +273,9 @@ impl Controller {
         }
     }
 
-    /// Writes the journal again if it is time to, or if the last time failed: it must not say for longer than the disk is broken that a cut is
-    /// held which has ended or was refused, because a restart would believe it. And records what waits for room.
+    /// Writes the journal again if it is time to, or if the last time failed: it must not say for longer than the disk is
+    /// broken that a cut is held which has ended or was refused, because a restart would believe it. And records what waits
+    /// for room.
     fn catch_up(&mut self) {
         let is_told = self.books.is_behind();
         let is_due = self.now().boottime_ms.saturating_sub(self.noted_ms) >= NOTE_EVERY_MS;

@@ -6,10 +6,11 @@ use tracing::warn;
 
 use super::Controller;
 use crate::api::error::chain;
-use crate::kernel::{Glance, Kernel, KernelError, Kinds};
+use crate::kernel::{Kernel, KernelError, Kinds};
 use crate::model::cut::Cut;
 use crate::model::policy::Method;
 use crate::model::snapshot::Snapshot;
+use crate::planning;
 
 /// Where gate and seal have their objects, and what seal lets on-link lifelines resolve by.
 pub(super) const ADDITIVE: Kinds = Kinds {
@@ -40,49 +41,47 @@ pub(super) fn ground(
     methods: &BTreeSet<Method>,
 ) -> Result<Snapshot, KernelError> {
     if only_add(in_force) && methods.iter().all(adds) {
-        kernel.glance(Kinds::ALL, ADDITIVE).map(|glance| glance.snapshot)
+        kernel.glance(Kinds::ALL, ADDITIVE)
     } else {
         kernel.snapshot(Kinds::ALL)
     }
 }
 
-fn unreadable(why: String) -> String {
-    format!("the kernel cannot be read: {why}")
+fn unreadable(error: &KernelError) -> String {
+    format!("the kernel cannot be read: {}", chain(error))
 }
 
 impl Controller {
     /// What must be seen to tell whether the held cuts stand.
     pub(super) fn read_held(&mut self) -> Result<Snapshot, KernelError> {
-        if self.baseline.is_some() && only_add(self.held().map(|e| &e.cut)) {
+        let adds = self.baseline.is_some() && only_add(self.held().map(|e| &e.cut));
+        if adds && !self.watches_routes() {
             self.kernel.snapshot(ADDITIVE)
         } else {
             self.look()
         }
     }
 
-    /// Everything; routes as they are found where they never hold still.
-    pub(super) fn look(&mut self) -> Result<Snapshot, KernelError> {
-        let glance = self.kernel.glance(Kinds::ALL, ADDITIVE);
-        glance.map(|glance| glance.snapshot)
+    /// Whether a route that appears could leak past what is held, and there are not too many to look.
+    fn watches_routes(&self) -> bool {
+        let Some(baseline) = &self.baseline else { return false };
+        // A cut that could not be laid is told of by whoever would lay it.
+        let can_split = |cut: &Cut| planning::can_split(cut, baseline).unwrap_or(false);
+        baseline.routes.len() <= planning::WATCHED_MAX && self.held().any(|e| can_split(&e.cut))
     }
 
-    /// The same for a restore, which proves what it put back: looked at again and again while it does not hold still, as
-    /// long as there is hope that it will.
+    /// Everything; routes as they are found where they never hold still.
+    pub(super) fn look(&mut self) -> Result<Snapshot, KernelError> {
+        self.kernel.glance(Kinds::ALL, ADDITIVE)
+    }
+
+    /// The same for a restore.
     ///
     /// # Errors
     /// The last failure, in words.
-    pub(super) fn look_patiently(&mut self, hope: &mut bool) -> Result<Glance, String> {
-        let mut last = Err(String::new());
-        for _ in 0..PATIENCE {
-            last = self.kernel.glance(Kinds::ALL, ADDITIVE).map_err(|error| chain(&error));
-            match &last {
-                Ok(glance) if glance.steady || !*hope => return last.map_err(unreadable),
-                Ok(_) => {}
-                Err(error) => warn!(error, "the kernel could not be read, trying again"),
-            }
-        }
-        *hope = false;
-        last.map_err(unreadable)
+    pub(super) fn look_patiently(&mut self) -> Result<Snapshot, String> {
+        let read = self.patiently(|kernel| kernel.glance(Kinds::ALL, ADDITIVE));
+        read.map_err(|error| unreadable(&error))
     }
 
     /// A restore must not end because one reading failed.
@@ -91,7 +90,7 @@ impl Controller {
     /// The last failure, in words.
     pub(super) fn read_patiently(&mut self, kinds: Kinds) -> Result<Snapshot, String> {
         let read = self.patiently(|kernel| kernel.snapshot(kinds));
-        read.map_err(|error| unreadable(chain(&error)))
+        read.map_err(|error| unreadable(&error))
     }
 
     /// What the host came up with after a reboot.

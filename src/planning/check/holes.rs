@@ -117,17 +117,18 @@ fn between_zones(walker: &Walker, cut: &Cut, family: Family, lifelines: &[&Lifel
             if i == j {
                 continue;
             }
+            let over = Rc::new(to.links.clone());
+            let near = in_zone(&to.links).into_iter().map(|(ip, _)| ip);
+            let far: Vec<IpAddr> = near.chain(behind_split(walker, family, &to.links, lifelines)).collect();
             for (source, link) in in_zone(&from.links) {
-                let near = in_zone(&to.links).into_iter().map(|(ip, _)| ip);
-                for destination in near.chain(behind_split(walker, family, &to.links, lifelines)) {
-                    let load = Load::Tcp(EPHEMERAL, DISCARD);
+                asks.extend(far.iter().map(|destination| {
                     let packet = Packet {
                         source,
-                        destination,
-                        load,
+                        destination: *destination,
+                        load: Load::Tcp(EPHEMERAL, DISCARD),
                     };
-                    asks.push(Asks::Forwarded(packet, link, Some(Rc::new(to.links.clone()))));
-                }
+                    Asks::Forwarded(packet, link, Some(Rc::clone(&over)))
+                }));
             }
         }
     }

@@ -79,9 +79,10 @@ impl Probe {
         }
     }
 
-    /// Whether the packet passes now. Where it does over some legs only, some are enough from now on.
+    /// Whether the packet passes now. Where it does over some legs only, some are enough from now on; one that is to go over
+    /// a certain link is asked for over no other.
     pub fn passes_at_first(&mut self, walker: &Walker) -> bool {
-        if !self.passes(walker) {
+        if matches!(self.legs, Legs::Every) && !self.passes(walker) {
             self.legs = Legs::Any;
         }
         self.passes(walker)

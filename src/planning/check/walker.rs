@@ -289,7 +289,7 @@ impl<'a> Walker<'a> {
     }
 
     fn ways(&self, route: &Route) -> Vec<Way> {
-        let find = |id: u32| self.state.nexthops.iter().find(|n| n.id == id);
+        let find = |id: u32| self.state.nexthop(id);
         if let Some(nexthop) = route.nexthop.and_then(find) {
             let members = nexthop.group.iter().filter_map(|(id, _)| find(*id));
             let all = std::iter::once(nexthop).chain(members);
