@@ -12,7 +12,6 @@ mod world;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use portcullis::drill::namespace::Namespace;
 
@@ -216,7 +215,7 @@ fn what_a_host_does_not_forward_is_not_probed_and_is_named() {
     });
 }
 
-/// Ten links of both families, and how long a drill may take on them.
+/// Ten links of both families, drilled.
 fn ten_links(world: World, forwarding: &str) -> String {
     let links = (0..10).map(|i| {
         format!(
@@ -232,14 +231,7 @@ fn ten_links(world: World, forwarding: &str) -> String {
         sysctl(&host, key, forwarding);
     }
     let file = format!("{}/policies/isolate-host.toml", env!("CARGO_MANIFEST_DIR"));
-    let begun = Instant::now();
-    let said = drill(&host, &file);
-    assert!(
-        begun.elapsed() < Duration::from_secs(30),
-        "{:?}:\n{said}",
-        begun.elapsed()
-    );
-    said
+    drill(&host, &file)
 }
 
 #[test]

@@ -11,7 +11,8 @@
 //! | lock free, emergencies in the journal | takes the lock and goes on as a daemon without a socket until all have ended |
 //! | no emergency in the journal, or no directory | ends |
 //!
-//! A daemon that has ended everything, and cannot write it down, ends its guardian, which would otherwise believe the journal.
+//! A daemon that has ended everything, and cannot write it down, ends its guardian, which would otherwise believe the
+//! journal.
 //!
 //! The lock makes it exactly once: whoever restores has it. A new daemon that finds the guardian at work asks it to stand
 //! back ([`relieve`]) and takes up the journal, as after any other end; the guardian goes back to watching.

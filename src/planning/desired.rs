@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::ours::{
-    is_armed_rule, is_local_rule, is_our_filter, is_our_link, is_our_qdisc, is_our_rule, looks_up_local,
+    is_armed_rule, is_local_rule, is_our_filter, is_our_group, is_our_link, is_our_qdisc, is_our_rule, looks_up_local,
 };
 use super::refusal::Refusal;
 use super::resolve::widen;
@@ -105,7 +105,13 @@ pub fn with_new_links<'a>(baseline: &'a Snapshot, host: &Snapshot) -> Cow<'a, Sn
     known.filters.extend(host.filters.iter().filter(on_new).cloned());
     let addresses = host.addresses.iter().filter(|a| is_new(a.link));
     known.addresses.extend(addresses.cloned());
-    known.links.extend(new.into_iter().cloned());
+    // A link that was sealed and made again carries our group, which is no group to go back to.
+    let group = |link: &Link| if is_our_group(link.group) { 0 } else { link.group };
+    let links = new.into_iter().map(|link| Link {
+        group: group(link),
+        ..link.clone()
+    });
+    known.links.extend(links);
     known.sort();
     Cow::Owned(known)
 }

@@ -380,12 +380,39 @@ pub fn filters_in_front<'a>(now: &'a Snapshot, desired: &Desired) -> Vec<&'a Fil
         .collect()
 }
 
-/// Refuses a host where somebody's filter has come to stand before ours.
+/// Refuses a host where somebody's filter has come to stand before those of this cut. One before another cut's is a hole
+/// of that one, and no reason to refuse this.
 ///
 /// # Errors
 /// If one has.
-pub fn check_front(host: &Snapshot, desired: &Desired) -> Result<(), Refusal> {
-    let Some(first) = filters_in_front(host, desired).into_iter().next() else {
+pub fn check_front(host: &Snapshot, desired: &Desired, cut: &Cut, known: &Snapshot) -> Result<(), Refusal> {
+    let reached = widen(cut, known);
+    if !gates(&reached) {
+        return Ok(());
+    }
+    let on_link = |q: &Qdisc| reached.links.contains_key(&q.link);
+    let blocks: BTreeSet<u32> = desired
+        .present
+        .iter()
+        .filter_map(|object| match object {
+            Object::Qdisc(qdisc) => on_link(qdisc).then_some([qdisc.ingress_block, qdisc.egress_block]),
+            Object::Link(_)
+            | Object::Address(_)
+            | Object::Nexthop(_)
+            | Object::Route(_)
+            | Object::Rule(_)
+            | Object::Neighbour(_)
+            | Object::Filter(_)
+            | Object::Sysctl(_) => None,
+        })
+        .flatten()
+        .flatten()
+        .collect();
+    let of_cut = |filter: &&Filter| match filter.attach {
+        Attach::Block(block) => blocks.contains(&block),
+        Attach::Ingress(link) | Attach::Egress(link) | Attach::Other(link, _) => reached.links.contains_key(&link),
+    };
+    let Some(first) = filters_in_front(host, desired).into_iter().find(of_cut) else {
         return Ok(());
     };
     let of_block = |block| {

@@ -67,7 +67,7 @@ impl Restoration {
     /// of an address after its detection is missing until then.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.steps.is_empty() && self.waits.is_empty()
+        self.steps.is_empty() && self.waits.is_empty() && self.carriers.is_empty()
     }
 }
 
@@ -232,12 +232,11 @@ impl Work {
             let name = before.link(index).map(|l| l.name.clone())?;
             Some(Change::SetLink { index, name, setting })
         };
-        let same = |index: &&u32| matches!((lost.target.link(**index), before.link(**index)), (Some(then), Some(now)) if lost::is_same_link(then, now));
-        let ups = lost
+        let here = lost
             .raised
             .iter()
-            .filter(same)
-            .filter_map(|index| set(*index, LinkSetting::Up));
+            .filter(|index| lost.link_here(&before, **index).is_some());
+        let ups = here.filter_map(|index| set(*index, LinkSetting::Up));
         self.stage("set links up again", ups.collect::<Vec<_>>());
         let dragged = self.state.links.iter().filter(|l| {
             let was_down = before.link(l.index).is_some_and(|b| !b.up);

@@ -116,13 +116,15 @@ impl Lost {
 
     /// The link that the object needs and that is gone, or whose index another link has now.
     pub fn gone_link(&self, now: &Snapshot, object: &Object) -> Option<u32> {
-        let gone = |index: u32| {
-            let (then, now) = (self.target.link(index), now.link(index));
-            !matches!((then, now), (Some(then), Some(now)) if is_same_link(then, now))
-        };
-        let mut needs = links_of(object);
-        needs.retain(|index| gone(*index));
-        needs.first().copied()
+        links_of(object)
+            .into_iter()
+            .find(|index| self.link_here(now, *index).is_none())
+    }
+
+    /// The link of this index, if it is still the one that the target knows by it.
+    pub fn link_here<'a>(&self, now: &'a Snapshot, index: u32) -> Option<&'a Link> {
+        let then = self.target.link(index)?;
+        now.link(index).filter(|now| is_same_link(then, now))
     }
 }
 
@@ -158,9 +160,8 @@ impl Lost {
 
     /// Whether the link came up again and has no carrier. What the kernel makes of its addresses comes with that.
     pub fn has_no_carrier(&self, now: &Snapshot, index: u32) -> bool {
-        let (then, now) = (self.target.link(index), now.link(index));
-        let waits = |then: &Link, now: &Link| is_same_link(then, now) && now.up && !now.carrier.0;
-        matches!((then, now), (Some(then), Some(now)) if waits(then, now)) && self.brings(index)
+        let waits = |link: &Link| link.up && !link.carrier.0;
+        self.link_here(now, index).is_some_and(waits) && self.brings(index)
     }
 }
 

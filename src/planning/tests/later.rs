@@ -6,9 +6,9 @@ use super::hosts::{SSH, UPLINK, WHOLE, cut, enforce, foreign, gateway, policy};
 use super::safety::lifeline_packets;
 use crate::model::change::Change;
 use crate::model::fixture::{link, must, sysctl};
-use crate::model::object::{Family, Rule, RuleAction};
+use crate::model::object::{Attach, Family, Rule, RuleAction};
 use crate::model::snapshot::Object;
-use crate::planning::{check, desired, plan, receipt, restore, steps, with_new_links};
+use crate::planning::{check, desired, grown, plan, receipt, restore, steps, with_new_links};
 
 #[test]
 fn a_gate_of_the_whole_host_covers_a_new_link_that_somebody_filters_already() {
@@ -127,4 +127,56 @@ fn the_end_of_a_wider_lifeline_takes_no_rule_of_a_narrower_one() {
         }
         assert_eq!(steps(&now, &left), [], "at once");
     }
+}
+
+#[test]
+fn a_sealed_link_that_was_made_again_goes_back_to_no_group_of_ours() {
+    let baseline = gateway();
+    let seal = cut(&policy("seal", UPLINK, "use = [\"seal\"]", SSH), &baseline);
+    let mut now = baseline.clone();
+    enforce(&mut now, &baseline, std::slice::from_ref(&seal)).unwrap();
+    let sealed = now.link(2).unwrap().group;
+    assert_ne!(sealed, baseline.link(2).unwrap().group, "seal gives it a group");
+    let mut again = link(9, "ab9");
+    again.group = sealed;
+    now.links.push(again);
+    now.sort();
+    for step in restore(&now, &baseline, &[seal], &[]).unwrap().steps {
+        step.changes.iter().for_each(|change| must(&mut now, change));
+    }
+    assert_eq!(now.link(9).unwrap().group, 0);
+}
+
+#[test]
+fn a_hole_before_one_gate_is_no_reason_to_refuse_a_cut_beside_it() {
+    let baseline = gateway();
+    let held = cut(&policy("gate", UPLINK, "use = [\"gate\"]", SSH), &baseline);
+    let mut now = baseline.clone();
+    enforce(&mut now, &baseline, std::slice::from_ref(&held)).unwrap();
+    let ours = now.qdiscs.iter().find(|q| q.link == 2).unwrap();
+    let (_, mut hole) = foreign(2, 1);
+    hole.attach = Attach::Block(ours.egress_block.unwrap());
+    now.filters.push(hole);
+    now.sort();
+    let beside = policy("seal", WHOLE, "use = [\"seal\"]", SSH);
+    let planned = plan(&beside, &now, &baseline, std::slice::from_ref(&held), &BTreeMap::new());
+    assert!(planned.is_ok(), "{planned:?}");
+    let same = policy("again", UPLINK, "use = [\"gate\"]", SSH);
+    let refused = plan(&same, &now, &baseline, std::slice::from_ref(&held), &BTreeMap::new());
+    assert_eq!(refused.unwrap_err().code(), "filter-in-the-way");
+}
+
+#[test]
+fn what_a_partial_reading_lacks_is_not_dropped_from_the_baseline() {
+    let baseline = gateway();
+    let routes = "use = [\"routes\"]\n[methods.routes]\nwithdraw-default = true";
+    let takes = cut(&policy("routes", UPLINK, routes, ""), &baseline);
+    let mut host = baseline.clone();
+    host.routes.retain(|r| r.destination.prefix_len() > 0);
+    assert_ne!(host, baseline);
+    let gone = grown(&baseline, &host, &takes, &[], &[]);
+    assert_eq!(gone.routes.len(), host.routes.len(), "others removed it");
+    host.moving = true;
+    let kept = grown(&baseline, &host, &takes, &[], &[]);
+    assert_eq!(kept.routes, baseline.routes);
 }

@@ -1,6 +1,6 @@
 //! From the routes that stand to those that must, the rule of our own table, and links that go down.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::desired::Desired;
 use super::super::ours::{TABLE, is_armed_rule, is_our_route, is_our_rule};
@@ -108,16 +108,26 @@ fn bump(now: &Snapshot) -> Vec<Change> {
 /// with another nexthop. But not what the baseline has beside it, nor another way that somebody has made.
 fn withdrawn(now: &Snapshot, desired: &Desired) -> Vec<Route> {
     let absent: Vec<&Route> = desired.absent.iter().filter_map(as_route).collect();
-    let places: BTreeSet<_> = absent.iter().map(|r| (route_key(r), r.protocol)).collect();
+    let mut places: BTreeMap<_, Vec<&Route>> = BTreeMap::new();
+    for route in absent {
+        places
+            .entry((route_key(route), route.protocol))
+            .or_default()
+            .push(route);
+    }
     if places.is_empty() {
         return Vec::new();
     }
+    let is_absent = |r: &Route, there: &[&Route]| is_over(r, now, &desired.withdrawn_over) || there.contains(&r);
     let there = now
         .routes
         .iter()
-        .filter(|r| places.contains(&(route_key(r), r.protocol)))
-        .filter(|r| !desired.spared.iter().any(|s| same(s, r)))
-        .filter(|r| absent.contains(r) || is_over(r, now, &desired.withdrawn_over));
+        .filter(|r| {
+            places
+                .get(&(route_key(r), r.protocol))
+                .is_some_and(|there| is_absent(r, there))
+        })
+        .filter(|r| !desired.spared.iter().any(|s| same(s, r)));
     there.cloned().collect()
 }
 
