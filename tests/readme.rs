@@ -18,8 +18,9 @@ use portcullis::cli::Exit;
 use serde_json::Value;
 
 use daemon::{Answer, Home, ask};
+use world::bin;
 use world::state::{assert_same, state};
-use world::{World, bin, ip, wait_for_dad};
+use world::topology::one_uplink;
 
 const README: &str = include_str!("../README.md");
 const POLICY: &str = include_str!("../policies/isolate-host.toml");
@@ -163,28 +164,10 @@ fn run_by_curl(socket: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn host(world: World) -> portcullis::drill::namespace::Namespace {
-    let (here, router) = (world.namespace("h"), world.namespace("r"));
-    ip(
-        &here,
-        "link add name u0 type veth peer name v0 netns r
-         link set dev u0 up
-         addr add 10.0.0.2/24 brd + dev u0
-         addr add fd00:0::2/64 dev u0",
-    );
-    ip(
-        &router,
-        "link set dev v0 up\naddr add 10.0.0.1/24 dev v0\naddr add fd00:0::1/64 dev v0 nodad",
-    );
-    wait_for_dad(&here);
-    ip(&here, "route add default via 10.0.0.1\nroute add default via fd00:0::1");
-    here
-}
-
 #[test]
 fn the_examples_for_programs_run_as_they_are_written() {
     world::inside("the_examples_for_programs_run_as_they_are_written", |world| {
-        let host = host(world);
+        let host = one_uplink(world);
         let before = state(&host);
         let home = Home::with(&[("isolate-host.toml", POLICY)]);
         let socket = home.socket();

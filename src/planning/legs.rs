@@ -74,7 +74,7 @@ pub(super) fn warnings(cut: &Cut, hosts: [&Snapshot; 2]) -> Result<Vec<String>, 
 /// Whether a route that appears under this cut can have legs on both sides of it, and leak.
 ///
 /// # Errors
-/// As [`seal`].
+/// If the cut cannot be laid on this host.
 pub fn can_split(cut: &Cut, baseline: &Snapshot) -> Result<bool, Refusal> {
     Ok(!nothing_leaves(cut) && !sealed_groups(cut, baseline)?.is_empty())
 }
@@ -82,7 +82,7 @@ pub fn can_split(cut: &Cut, baseline: &Snapshot) -> Result<bool, Refusal> {
 /// The routes that have, one line each; none where routes were not read.
 ///
 /// # Errors
-/// As [`seal`].
+/// If the cut cannot be laid on this host.
 pub fn leaking(cut: &Cut, baseline: &Snapshot, now: &Snapshot) -> Result<Vec<String>, Refusal> {
     if now.routes.is_empty() || nothing_leaves(cut) {
         return Ok(Vec::new());

@@ -20,31 +20,10 @@ mod requests;
 mod slow_clients;
 mod state_directory;
 
-use portcullis::drill::namespace::Namespace;
-
 use daemon::{Home, Said, policy};
-use world::{World, ip, wait_for_dad};
+use world::topology::one_uplink as host;
 
 const LONG_MS: u64 = 1_800_000;
-
-/// A host with one uplink.
-fn host(world: World) -> Namespace {
-    let (here, router) = (world.namespace("h"), world.namespace("r"));
-    ip(
-        &here,
-        "link add name u0 type veth peer name v0 netns r
-         link set dev u0 up
-         addr add 10.0.0.2/24 brd + dev u0
-         addr add fd00:0::2/64 dev u0",
-    );
-    ip(
-        &router,
-        "link set dev v0 up\naddr add 10.0.0.1/24 dev v0\naddr add fd00:0::1/64 dev v0 nodad",
-    );
-    wait_for_dad(&here);
-    ip(&here, "route add default via 10.0.0.1\nroute add default via fd00:0::1");
-    here
-}
 
 fn home() -> Home {
     Home::with(&[("additive.toml", &policy("additive", "\"gate\", \"seal\"", "closed"))])

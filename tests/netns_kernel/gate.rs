@@ -156,12 +156,7 @@ fn a_gate_drops_everything_but_lifelines_and_is_undone() {
         assert_eq!(reach(), [true; 4]);
         wait_for(&mut kernel, "addresses have settled", addresses_have_settled);
         let before = snapshot(&mut kernel);
-        let link = before
-            .links
-            .iter()
-            .find(|l| l.name.as_bytes() == b"ua0")
-            .expect("made")
-            .index;
+        let link = before.link_named(&"ua0".parse().expect("a name")).expect("made").index;
         let qdisc = Object::Qdisc(Qdisc {
             link,
             kind: "clsact".to_owned(),
@@ -226,12 +221,7 @@ fn rows_keep_their_order_and_filters_of_others_are_foreign() {
         );
             let mut kernel = Netlink::open().expect("sockets");
             let before = snapshot(&mut kernel);
-            let link = before
-                .links
-                .iter()
-                .find(|l| l.name.as_bytes() == b"ua0")
-                .expect("made")
-                .index;
+            let link = before.link_named(&"ua0".parse().expect("a name")).expect("made").index;
             let rows = (0..300)
                 .map(|n| (vec![at(12, u32::MAX, n), at(16, 0xff, 300 - n)], Verdict::Pass))
                 .collect();

@@ -18,6 +18,25 @@ use portcullis::model::object::Family;
 
 use super::{World, ip, ip6, sysctl, wait_for_dad};
 
+/// A host with one uplink `u0` and a router behind it, where no more is needed.
+pub fn one_uplink(world: World) -> Namespace {
+    let (here, router) = (world.namespace("h"), world.namespace("r"));
+    ip(
+        &here,
+        "link add name u0 type veth peer name v0 netns r
+         link set dev u0 up
+         addr add 10.0.0.2/24 brd + dev u0
+         addr add fd00:0::2/64 dev u0",
+    );
+    ip(
+        &router,
+        "link set dev v0 up\naddr add 10.0.0.1/24 dev v0\naddr add fd00:0::1/64 dev v0 nodad",
+    );
+    wait_for_dad(&here);
+    ip(&here, "route add default via 10.0.0.1\nroute add default via fd00:0::1");
+    here
+}
+
 /// A host with its main link and addresses.
 #[derive(Debug)]
 pub struct Node {

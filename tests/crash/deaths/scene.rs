@@ -370,6 +370,7 @@ impl<'a> Scene<'a> {
     }
 
     fn tell_no_more(&self, about: &str) {
+        // Most rows tell no lie.
         drop(fs::remove_file(self.home.path().join(about)));
     }
 

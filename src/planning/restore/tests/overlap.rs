@@ -2,8 +2,8 @@
 
 use super::*;
 
-#[test]
-fn a_route_that_lost_its_legs_to_two_cuts_comes_back_with_the_last_and_nothing_else_does() {
+/// A host on which two cuts took a link each, and the first has ended; both cuts, and the host now.
+fn first_of_two_ended() -> (Snapshot, Cut, Cut, Snapshot) {
     let baseline = everything();
     let (one, two) = (cut(&[2], Vec::new()), cut(&[3], Vec::new()));
     let mut now = baseline.clone();
@@ -16,6 +16,12 @@ fn a_route_that_lost_its_legs_to_two_cuts_comes_back_with_the_last_and_nothing_e
         std::slice::from_ref(&two),
         Until::End,
     );
+    (baseline, one, two, now)
+}
+
+#[test]
+fn a_route_that_lost_its_legs_to_two_cuts_comes_back_with_the_last_and_nothing_else_does() {
+    let (baseline, one, two, mut now) = first_of_two_ended();
     must(&mut now, &Change::Delete(Object::Address(address(2, "fd00::1/64"))));
     down(&mut now, 4);
     run(&mut now, &baseline, &[one, two], &[], Until::End);
@@ -30,18 +36,7 @@ fn a_route_that_lost_its_legs_to_two_cuts_comes_back_with_the_last_and_nothing_e
 
 #[test]
 fn a_second_emergency_keeps_its_link_down_until_it_ends() {
-    let baseline = everything();
-    let (one, two) = (cut(&[2], Vec::new()), cut(&[3], Vec::new()));
-    let mut now = baseline.clone();
-    carry_out(&mut now, &one);
-    carry_out(&mut now, &two);
-    run(
-        &mut now,
-        &baseline,
-        std::slice::from_ref(&one),
-        std::slice::from_ref(&two),
-        Until::End,
-    );
+    let (baseline, one, two, mut now) = first_of_two_ended();
     assert!(now.link(2).unwrap().up && !now.link(3).unwrap().up);
     let proof = receipt(
         &baseline,
