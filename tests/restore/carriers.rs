@@ -86,6 +86,38 @@ fn a_bridge_keeps_the_link_local_address_of_its_first_hardware_address_and_gets_
 }
 
 #[test]
+fn neighbours_are_told_that_the_addresses_of_a_link_are_back() {
+    world::inside(
+        "carriers::neighbours_are_told_that_the_addresses_of_a_link_are_back",
+        |world| {
+            let (at, far) = host_and_far(world);
+            let ours = "02:00:00:00:00:01";
+            ip(
+                &at,
+                &format!("link set u0 address {ours}\naddr add fd00:1::2/64 dev u0"),
+            );
+            // The far side asks nobody: it knows only what it is told.
+            sysctl(&far, "net.ipv4.conf.e0.arp_accept", "1");
+            sysctl(&far, "net.ipv6.conf.e0.forwarding", "1");
+            sysctl(&far, "net.ipv6.conf.e0.accept_untracked_na", "1");
+            wait_for_dad(&at);
+            let before = state(&at);
+            let host = start(&at, &["u0"]);
+            let id = host.declare("link");
+            // With the carrier goes what it knew.
+            let neighbours = || run(&far, "ip", &["neigh", "show", "dev", "e0"]);
+            wait_until("the far side knows nobody", SOON, || !neighbours().contains(ours));
+            assert_unchanged(&host.revert(&id));
+            let known = |address: &str| run(&far, "ip", &["neigh", "show", address, "dev", "e0"]).contains(ours);
+            for address in ["10.0.1.1", "fd00:1::2"] {
+                wait_until(&format!("the far side is told of {address}"), SOON, || known(address));
+            }
+            assert_same(&before, &state(&at));
+        },
+    );
+}
+
+#[test]
 fn two_link_local_addresses_keep_their_order() {
     world::inside("carriers::two_link_local_addresses_keep_their_order", |world| {
         let (at, _far) = host_and_far(world);

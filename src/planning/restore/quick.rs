@@ -1,8 +1,9 @@
 //! What holds only while links come back: their addresses do not wait for duplicate address detection, which takes one to
-//! two seconds, because they were there before.
+//! two seconds, because they were there before; and the neighbours are told of them (gratuitous ARP, unsolicited neighbour
+//! advertisements), or those would go on for up to a second with what they had found out meanwhile.
 //!
-//! The value carries a mark of ours, so that a restore which is computed anew after a crash knows it and writes back what
-//! the baseline has. A host on which the write fails only waits longer.
+//! The values carry a mark of ours, so that a restore which is computed anew after a crash knows them and writes back what
+//! the baseline has. A host on which a write fails only waits longer.
 
 use std::collections::BTreeSet;
 
@@ -14,18 +15,60 @@ use crate::model::sysctl;
 use super::Work;
 use super::lost::Lost;
 
-/// Below 1 it means no detection (`Documentation/networking/ip-sysctl.rst`), and nobody else would write it.
-const MARK: &str = "-80";
-/// What it is where the baseline does not know it: the kernel's default.
-const USUAL: &str = "1";
+/// One sysctl of a link.
+struct Quick {
+    family: Family,
+    key: &'static str,
+    /// What is written for the time of the restore; nobody else would write it.
+    mark: &'static str,
+    /// What it is where the baseline does not know it: the kernel's default.
+    usual: &'static str,
+}
+
+/// Below 1 means no detection (`Documentation/networking/ip-sysctl.rst`).
+const ACCEPT_DAD: Quick = Quick {
+    family: Family::V6,
+    key: "accept_dad",
+    mark: "-80",
+    usual: "1",
+};
+/// The kernel sends an advertisement for each address that passed detection, or needs none (`addrconf_dad_completed()`).
+const NDISC_NOTIFY: Quick = Quick {
+    family: Family::V6,
+    key: "ndisc_notify",
+    mark: "80",
+    usual: "0",
+};
+/// The kernel sends an ARP announcement for each address of a link that comes up (`inetdev_event()`), if this is above 0.
+const ARP_NOTIFY: Quick = Quick {
+    family: Family::V4,
+    key: "arp_notify",
+    mark: "80",
+    usual: "0",
+};
+const ALL: [&Quick; 3] = [&ACCEPT_DAD, &NDISC_NOTIFY, &ARP_NOTIFY];
+
+impl Quick {
+    fn name(&self, link: &Link) -> String {
+        let family = match self.family {
+            Family::V4 => "ipv4",
+            Family::V6 => "ipv6",
+        };
+        sysctl::of_link(family, &link.name.to_string(), self.key)
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        name.strip_suffix(self.key).is_some_and(|rest| rest.ends_with('.'))
+    }
+
+    fn has_marked(&self, sysctl: &Sysctl) -> bool {
+        sysctl.value == self.mark && self.is_named(&sysctl.name)
+    }
+}
 
 /// Whether the value is ours for the time of a restore.
 pub(super) fn is_ours(sysctl: &Sysctl) -> bool {
-    sysctl.value == MARK && sysctl.name.starts_with("net.ipv6.conf.") && sysctl.name.ends_with(".accept_dad")
-}
-
-fn name(link: &Link) -> String {
-    sysctl::of_link("ipv6", &link.name.to_string(), "accept_dad")
+    ALL.iter().any(|quick| quick.has_marked(sysctl))
 }
 
 fn value<'a>(state: &'a Snapshot, name: &str) -> Option<&'a str> {
@@ -48,37 +91,46 @@ pub(super) fn set(work: &mut Work, lost: &Lost) -> ComingUp {
     if !work.state.links.iter().any(down) {
         return ComingUp::No;
     }
-    let has_v6 = |l: &Link| {
+    let had = |l: &Link, family| {
         let mut addresses = lost.target.addresses.iter();
-        addresses.any(|a| (a.link, a.family) == (l.index, Family::V6))
+        addresses.any(|a| (a.link, a.family) == (l.index, family))
     };
-    write_marks(work, lost, has_v6);
+    write_marks(work, lost, &ALL, |l, quick| had(l, quick.family));
     ComingUp::Yes
 }
 
 /// For links that are up already and get addresses: the kernel makes those of a link that came up only when it tells the
 /// carrier, up to a second later, and by then the restore computes anew and puts them back itself.
 pub(super) fn set_for(work: &mut Work, lost: &Lost, links: &BTreeSet<u32>) {
-    write_marks(work, lost, |l| links.contains(&l.index));
+    write_marks(work, lost, &[&ACCEPT_DAD, &NDISC_NOTIFY], |l, _| {
+        links.contains(&l.index)
+    });
 }
 
-fn write_marks(work: &mut Work, lost: &Lost, of: impl Fn(&Link) -> bool) {
-    let untouched = |name: &String| {
+fn write_marks(work: &mut Work, lost: &Lost, quicks: &[&Quick], of: impl Fn(&Link, &Quick) -> bool) {
+    let untouched = |name: &str| {
         let (then, now) = (value(&lost.target, name), value(&work.state, name));
         now.is_some() && then == now
     };
-    let carrying = work.state.links.iter().filter(|l| lost.carries(l) && of(l));
-    let writes: Vec<Change> = carrying.map(name).filter(untouched).map(|n| write(n, MARK)).collect();
-    work.stage("let addresses come back at once", writes);
+    let carrying = work.state.links.iter().filter(|l| lost.carries(l));
+    let wanted = carrying.flat_map(|l| quicks.iter().filter(|q| of(l, q)).map(|q| (q.name(l), q.mark)));
+    let writes: Vec<Change> = wanted
+        .filter(|(name, _)| untouched(name))
+        .map(|(name, mark)| write(name, mark))
+        .collect();
+    work.stage("let addresses come back at once, and tell the neighbours", writes);
 }
 
 /// Writes back what the baseline has.
 pub(super) fn put_back(work: &mut Work, lost: &Lost) {
-    let marked = work.state.sysctls.iter().filter(|s| is_ours(s));
-    let writes: Vec<Change> = marked
-        .map(|s| write(s.name.clone(), value(&lost.target, &s.name).unwrap_or(USUAL)))
-        .collect();
-    work.stage("have addresses detected as before", writes);
+    let mut writes = Vec::new();
+    for sysctl in &work.state.sysctls {
+        if let Some(quick) = ALL.iter().find(|quick| quick.has_marked(sysctl)) {
+            let before = value(&lost.target, &sysctl.name).unwrap_or(quick.usual);
+            writes.push(write(sysctl.name.clone(), before));
+        }
+    }
+    work.stage("have addresses detected, and told of, as before", writes);
 }
 
 /// Whether something differs by a value of ours that was not written back.
@@ -129,7 +181,7 @@ mod tests {
     fn detection_is_off_before_links_come_up_and_as_before_when_all_that_they_had_is_back() {
         let (baseline, mut now, cut) = unplugged();
         let first = changes(&now, &baseline, &cut);
-        assert_eq!(first.first(), Some(&write(NAME.to_owned(), MARK)));
+        assert_eq!(first.first(), Some(&write(NAME.to_owned(), ACCEPT_DAD.mark)));
         assert!(!first.contains(&write(NAME.to_owned(), "1")));
         first.iter().for_each(|change| must(&mut now, change));
         settle(&mut now);
@@ -153,7 +205,7 @@ mod tests {
         must(&mut now, &Change::Delete(Object::Address(address(2, "fd00::1/64"))));
         settle(&mut now);
         let changes = changes(&now, &baseline, &cut);
-        assert_eq!(changes.first(), Some(&write(NAME.to_owned(), MARK)));
+        assert_eq!(changes.first(), Some(&write(NAME.to_owned(), ACCEPT_DAD.mark)));
         assert!(changes.contains(&Change::Add(Object::Address(address(2, "fd00::1/64")))));
         assert_eq!(changes.last(), Some(&write(NAME.to_owned(), "1")));
     }
@@ -194,7 +246,7 @@ mod tests {
     fn a_value_of_ours_that_is_left_is_a_residue() {
         let (baseline, down, cut) = unplugged();
         let mut after = baseline.clone();
-        must(&mut after, &write(NAME.to_owned(), MARK));
+        must(&mut after, &write(NAME.to_owned(), ACCEPT_DAD.mark));
         let receipt = receipt(&baseline, &down, &after, &[cut], &[]);
         assert_eq!(receipt.residues.len(), 1, "{receipt:?}");
     }
