@@ -272,7 +272,7 @@ fn take_over(directory: StateDirectory, state: &Path, keeping: &Keeping, told: &
     while holds() && !told.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK_EVERY / 4);
     }
-    service.stop().map_err(io::Error::other)?;
+    service.stop();
     if told.load(Ordering::Relaxed) {
         stand_back(state);
     }

@@ -94,8 +94,8 @@ fn run(flags: &Flags) -> Result<(), Failure> {
         .map_err(broken)?;
     info!(socket = %config.socket.display(), state = %config.state.display(), "ready");
     let served = runtime.block_on(serve(server, &service));
-    let stopped = service.stop().map_err(|e| Failure::Broken(Box::new(e)));
-    served.map_err(broken).and(stopped)
+    service.stop();
+    served.map_err(broken)
 }
 
 /// A policy that is not valid is no reason to let go of a cut that is held: then nothing new can be declared, that is all.

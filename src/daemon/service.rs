@@ -2,6 +2,7 @@
 //!
 //! `portcullisd` puts the server in front of it; a drill speaks to it directly.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -140,7 +141,10 @@ impl Service {
         let (stop, stopped) = watch::channel(false);
         let controller = std::thread::Builder::new()
             .name("controller".to_owned())
-            .spawn(move || runtime.block_on(controller.serve(calls, bell, stopped, post.supervisor, open)))
+            .spawn(move || {
+                let serving = controller.serve(calls, bell, stopped, post.supervisor, open);
+                or_abort(|| runtime.block_on(serving));
+            })
             .map_err(system("the controller"))?;
         Ok(Self {
             handle,
@@ -158,16 +162,19 @@ impl Service {
     }
 
     /// Stops and waits for the last record. A cut in force stays in force.
-    ///
-    /// # Errors
-    /// If the controller had panicked.
-    pub fn stop(self) -> Result<(), ServiceError> {
+    pub fn stop(self) {
         self.stop.send_replace(true);
         drop(self.monitor);
-        let panicked = || std::io::Error::other("it had panicked");
-        self.controller.join().map_err(|_| ServiceError::System {
-            what: "the controller's end",
-            source: panicked(),
-        })
+        self.controller
+            .join()
+            .expect("a controller that panics takes the process with it");
+    }
+}
+
+/// A process whose controller has panicked would go on, with the network namespace claimed, and keep the guardian from
+/// taking over. The programs as they are shipped abort at any panic; built to unwind, they do here.
+fn or_abort(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        std::process::abort();
     }
 }

@@ -85,7 +85,7 @@ impl<'a> Rehearsal<'a> {
         };
         let lifelines = tally(watchers, &pauses, &self.copy.state, &sides, &plan.cut)?;
         drop(echoes);
-        self.service.stop()?;
+        self.service.stop();
         let results = probes
             .iter()
             .zip(before.iter().zip(during.iter().zip(&after)))
