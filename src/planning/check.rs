@@ -109,9 +109,7 @@ fn walk(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut], forgiven: &[Probe])
                     errno,
                 });
             }
-            if touches_tables(change) {
-                tables = Tables::of(&state);
-            }
+            renew(&mut tables, &state, change);
             let walker = Walker::new(&state, &tables);
             let mut asked = probes.iter().filter(|p| concerns(change, p));
             if let Some(probe) = asked.find(|p| !p.passes(&walker)) {
@@ -150,14 +148,15 @@ fn concerns(change: &Change, probe: &Probe) -> bool {
     }
 }
 
-/// Whether a change may alter what a table answers, not only which table is asked.
-fn touches_tables(change: &Change) -> bool {
+/// Brings the tables to what a change has made of the state: all of them only where it may alter more than one place.
+fn renew(tables: &mut Tables, state: &Snapshot, change: &Change) {
     match change {
         Change::Add(object) | Change::Delete(object) => match object {
-            Object::Link(_) | Object::Address(_) | Object::Nexthop(_) | Object::Route(_) => true,
-            Object::Rule(_) | Object::Neighbour(_) | Object::Qdisc(_) | Object::Filter(_) | Object::Sysctl(_) => false,
+            Object::Route(route) => tables.renew(state, route),
+            Object::Link(_) | Object::Address(_) | Object::Nexthop(_) => *tables = Tables::of(state),
+            Object::Rule(_) | Object::Neighbour(_) | Object::Qdisc(_) | Object::Filter(_) | Object::Sysctl(_) => {}
         },
-        Change::SetLink { .. } => true,
-        Change::SetSysctl(_) => false,
+        Change::SetLink { .. } => *tables = Tables::of(state),
+        Change::SetSysctl(_) => {}
     }
 }

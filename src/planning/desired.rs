@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::detour::{Detour, Ground, PLACES_MAX};
+use super::legs::WATCHED_MAX;
 use super::ours::{
     is_armed_rule, is_local_rule, is_our_filter, is_our_group, is_our_link, is_our_qdisc, is_our_rule, looks_up_local,
 };
 use super::refusal::Refusal;
 use super::resolve::widen;
 use super::routes::{self, Taken};
+use super::sections::Sections;
 use super::{gate, seal};
 use crate::model::cut::Cut;
 use crate::model::names::InterfaceName;
@@ -63,6 +66,18 @@ impl Desired {
             }
         }
         Cow::Owned(desired)
+    }
+}
+
+impl Desired {
+    /// The same with all rules and link groups as they stand.
+    pub(super) fn leave_rules(&mut self, now: &Snapshot) {
+        let is_rule = |o: &Object| matches!(o, Object::Rule(_));
+        self.present.retain(|o| !is_rule(o));
+        self.absent.retain(|o| !is_rule(o));
+        let ours = now.rules.iter().filter(|r| is_our_rule(r)).cloned();
+        self.present.extend(ours.map(Object::Rule));
+        self.groups = now.links.iter().map(|l| (l.index, l.group)).collect();
     }
 }
 
@@ -124,15 +139,24 @@ pub fn with_new_links<'a>(baseline: &'a Snapshot, host: &Snapshot) -> Cow<'a, Sn
 /// # Errors
 /// If a cut cannot be laid on this host, or two cuts contradict each other.
 pub fn desired(baseline: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
+    desired_on(baseline, baseline, cuts)
+}
+
+/// The same on a host whose routes may have changed since: where a seal has to go around them is as they are `now`.
+///
+/// # Errors
+/// As [`desired`].
+pub fn desired_on(baseline: &Snapshot, now: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
     let taken = taken(baseline, cuts)?;
+    let ground = ground(routed(baseline, now, &taken), &taken);
     let spared = spared(baseline, &taken.withdrawn);
     let mut desired = Desired {
         spared,
         local_twins: local_twins(baseline),
         present: gate::objects(baseline, cuts)?,
-        withdrawn_over: taken.over,
-        absent: taken.withdrawn.into_iter().map(Object::Route).collect(),
-        down: taken.down,
+        withdrawn_over: taken.over.clone(),
+        absent: taken.withdrawn.iter().cloned().map(Object::Route).collect(),
+        down: taken.down.clone(),
         groups: baseline.links.iter().map(|l| (l.index, l.group)).collect(),
         names: baseline.links.iter().map(|l| (l.index, l.name.clone())).collect(),
     };
@@ -142,9 +166,10 @@ pub fn desired(baseline: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
         .present
         .extend(routes::null_routes(cuts)?.into_iter().map(Object::Route));
     for family in Family::BOTH {
-        let seal = seal::seal(baseline, cuts, family, routes::null(cuts, family))?;
+        let seal = seal::seal(baseline, cuts, family, routes::null(cuts, family), ground)?;
         desired.present.extend(seal.rules.into_iter().map(Object::Rule));
         desired.groups.extend(seal.groups);
+        desired.present.extend(seal.routes.into_iter().map(Object::Route));
         match seal.moved {
             Some(local) => desired.absent.push(Object::Rule(local)),
             None => {
@@ -154,6 +179,50 @@ pub fn desired(baseline: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
         }
     }
     Ok(desired)
+}
+
+fn ground<'a>(host: &'a Snapshot, taken: &'a Taken) -> Ground<'a> {
+    Ground {
+        host,
+        withdrawn: &taken.withdrawn,
+        down: &taken.down,
+        places_max: PLACES_MAX,
+    }
+}
+
+/// The host whose routes seal goes around: that of now, unless its routes were not read, are too many to be read every
+/// time, or lack what these cuts take.
+fn routed<'a>(baseline: &'a Snapshot, now: &'a Snapshot, taken: &Taken) -> &'a Snapshot {
+    let watched = baseline.routes.len() <= WATCHED_MAX && taken.is_nothing();
+    if watched && !now.routes.is_empty() { now } else { baseline }
+}
+
+/// The host whose routes the seals of these cuts go around.
+///
+/// # Errors
+/// As [`desired`].
+pub(super) fn ground_of<'a>(
+    baseline: &'a Snapshot,
+    now: &'a Snapshot,
+    cuts: &[Cut],
+) -> Result<&'a Snapshot, Refusal> {
+    Ok(routed(baseline, now, &taken(baseline, cuts)?))
+}
+
+/// The detours of these cuts in one family, around the routes of this host.
+///
+/// # Errors
+/// As [`desired`].
+pub(super) fn detours(
+    baseline: &Snapshot,
+    cuts: &[Cut],
+    family: Family,
+    host: &Snapshot,
+) -> Result<Vec<Detour>, Refusal> {
+    let taken = taken(baseline, cuts)?;
+    let null = routes::null(cuts, family);
+    let sections = seal::sections(baseline, cuts, family, null, ground(host, &taken))?;
+    Ok(sections.map(Sections::into_detours).unwrap_or_default())
 }
 
 fn spared(baseline: &Snapshot, withdrawn: &[Route]) -> Vec<Route> {

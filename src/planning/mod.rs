@@ -11,9 +11,12 @@
 
 mod armed;
 mod check;
+mod copies;
 mod coverage;
 mod desired;
+mod detour;
 mod explain;
+mod extent;
 mod flow;
 mod gate;
 mod legs;
@@ -39,7 +42,7 @@ mod vigil;
 pub use armed::{Armed, armed, armed_links, has_armed_rule, is_armed};
 pub use check::{Unsafe, check, check_beside};
 pub use coverage::{ALL_TRAFFIC, coverage};
-pub use desired::{Desired, desired, with_new_links};
+pub use desired::{Desired, desired, desired_on, with_new_links};
 pub use gate::filters_in_front;
 pub use legs::{WATCHED_MAX, can_split, leaking};
 pub use ours::{is_armed_rule, is_our_route};

@@ -18,6 +18,12 @@ pub const ARMED_PAIRS_MAX: u32 = 64;
 const PAIRS: u32 = ARMED_PAIRS_MAX + 1;
 /// Our own routing table: null routes, and otherwise empty.
 pub const TABLE: u32 = 20547;
+/// The first of our tables of detours: one for each section and each table that others' rules look up.
+const FIRST_DETOUR: u32 = 0x5043_0000;
+/// How many sections may have detours of their own.
+const DETOURS_A_TABLE: u32 = 2;
+/// One past the last of them.
+const DETOURS_END: u32 = FIRST_DETOUR + 0x1_0000;
 /// Preference of the rule that pays beforehand what the first IPv4 rule of a host costs. It stands behind the kernel's
 /// own, so it decides nothing, is never a slot of seal, and moves no preference that the kernel chooses for others.
 pub const ARMED_PREFERENCE: u32 = 40_000;
@@ -134,7 +140,20 @@ pub fn is_our_rule(rule: &Rule) -> bool {
 
 /// Whether the route is ours.
 pub fn is_our_route(route: &Route) -> bool {
-    route.protocol == OUR_PROTOCOL && route.table == TABLE
+    route.protocol == OUR_PROTOCOL && (route.table == TABLE || is_detour_table(route.table))
+}
+
+/// The table of a section's detours around others' table of this rank; none if there are too many.
+pub fn detour_table(rank: usize, section: usize) -> Option<u32> {
+    let (rank, section) = (u32::try_from(rank).ok()?, u32::try_from(section).ok()?);
+    let number = rank.checked_mul(DETOURS_A_TABLE)?.checked_add(section)?;
+    let table = FIRST_DETOUR.checked_add(number)?;
+    (section < DETOURS_A_TABLE && is_detour_table(table)).then_some(table)
+}
+
+/// Whether detours of ours may stand in the table.
+pub fn is_detour_table(table: u32) -> bool {
+    (FIRST_DETOUR..DETOURS_END).contains(&table)
 }
 
 /// Whether the rule is the kernel's own at preference 0: `from all lookup local`, of whatever protocol.

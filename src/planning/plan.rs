@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::coverage::coverage;
-use super::desired::{Desired, desired, keeps_lifelines, with_new_links};
+use super::desired::{Desired, desired, desired_on, keeps_lifelines, with_new_links};
 use super::ours::{is_armed_rule, is_our_rule};
 use super::reachability::links_of;
 use super::refusal::Refusal;
@@ -37,15 +37,16 @@ pub fn plan(
     let cuts: Vec<Cut> = in_force.iter().chain([&cut]).cloned().collect();
     // Cuts end one by one, so whatever is left of them must stand by itself; what they differ on shows in pairs.
     wanted(&known, std::slice::from_ref(&cut))?;
-    legs::check_legs(&cut, [&known, host])?;
     for other in in_force {
         wanted(&known, &[other.clone(), cut.clone()])?;
     }
-    let desired = wanted(&known, &cuts)?;
+    keeps_lifelines(&known, &cuts)?;
+    let desired = desired_on(&known, host, &cuts)?;
+    legs::check_legs(&cuts, &known, host)?;
     check_front(host, &desired)?;
     super::gate::check_front(host, &desired, &cut, &known)?;
     let mut warnings = explain::warnings(policy, &cut, &known, &desired, pinned);
-    warnings.extend(legs::warnings(&cut, [&known, host])?);
+    warnings.extend(legs::warnings(&cut, &known, host)?);
     Ok(Plan {
         policy_digest: canonical_digest(policy),
         affects: policy.affects,

@@ -150,10 +150,10 @@ pub enum Refusal {
         /// The family.
         family: Family,
     },
-    /// IPv4 decides on a route by its first leg alone.
+    /// IPv4 decides on a route by its first leg alone, and there are more such routes than seal can go around.
     #[error(
-        "seal cannot tell the legs of the IPv4 route {route} apart: it sends over {legs}, which are not all on one side of \
-         the cut, and the kernel decides by the first alone"
+        "seal cannot go around the IPv4 route {route}: it sends over {legs}, which are not all on one side of the cut, and \
+         there are too many such routes, or rules that look them up"
     )]
     LegsApart {
         /// The route, as a command names it.
@@ -240,7 +240,7 @@ impl Refusal {
             Self::LocalRuleMissing { .. } => "put it back with `ip rule add pref 0 lookup local`, or use gate",
             Self::SealCannotTell { .. } => "add direction forward, or use gate",
             Self::LegsApart { .. } => {
-                "use gate on these links in direction out: it cuts each leg by itself (zones have no gate); or give the route \
+                "use gate on these links in direction out: it cuts each leg by itself (zones have no gate); or give such routes \
                  one leg"
             }
             Self::Conflict { .. } => "end the other emergency first, or let both policies agree",

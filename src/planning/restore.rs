@@ -102,7 +102,7 @@ impl Wait {
 /// If the remaining cuts contradict one another; ended cuts never make a restore fail.
 pub fn restore(now: &Snapshot, baseline: &Snapshot, ended: &[Cut], remaining: &[Cut]) -> Result<Restoration, Refusal> {
     let lost = Lost::to(baseline, ended, remaining);
-    let additive = super::steps(now, &super::desired(&super::with_new_links(baseline, now), remaining)?);
+    let additive = super::steps(now, &super::desired_on(&super::with_new_links(baseline, now), now, remaining)?);
     Ok(put_back(now, &lost, additive))
 }
 
@@ -309,12 +309,17 @@ impl Work {
 }
 
 /// What of a restore can be told from links, rules and traffic control alone: that which opens the gate and the seal.
-/// `now` needs no other kinds. Our routes, which it does not know, are left as they are.
+/// `now` needs no other kinds. Our routes, which it does not know, are left as they are, and so are rules where they depend
+/// on routes of others.
 ///
 /// # Errors
 /// As [`restore`].
 pub fn additive_part(now: &Snapshot, baseline: &Snapshot, remaining: &[Cut]) -> Result<Vec<Step>, Refusal> {
-    let mut desired = super::desired(&super::with_new_links(baseline, now), remaining)?;
+    let known = super::with_new_links(baseline, now);
+    let mut desired = super::desired(&known, remaining)?;
+    if baseline.routes.len() <= super::WATCHED_MAX && any_can_split(remaining, &known)? {
+        desired.leave_rules(now);
+    }
     let is_route = |o: &Object| matches!(o, Object::Route(_));
     desired.present.retain(|o| !is_route(o));
     desired.absent.retain(|o| !is_route(o));
@@ -327,4 +332,14 @@ pub fn additive_part(now: &Snapshot, baseline: &Snapshot, remaining: &[Cut]) -> 
         ..Snapshot::default()
     };
     Ok(super::steps(&blind, &desired))
+}
+
+/// Whether the rules of any of these cuts depend on what routes others have.
+fn any_can_split(cuts: &[Cut], known: &Snapshot) -> Result<bool, Refusal> {
+    for cut in cuts {
+        if super::can_split(cut, known)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -38,8 +38,8 @@ pub fn null_routes(cuts: &[Cut]) -> Result<Vec<Route>, Refusal> {
             }
         }
     }
-    let throws = thrown.iter().map(|net| in_our_table(*net, Route::THROW));
-    let holes = prefixes.iter().map(|net| in_our_table(*net, Route::BLACKHOLE));
+    let throws = thrown.iter().map(|net| nowhere(TABLE, *net, Route::THROW));
+    let holes = prefixes.iter().map(|net| nowhere(TABLE, *net, Route::BLACKHOLE));
     Ok(throws.chain(holes).collect())
 }
 
@@ -116,14 +116,15 @@ fn without_route(lifeline: &Lifeline, peer: &IpNet) -> Refusal {
     }
 }
 
-fn in_our_table(destination: IpNet, kind: u8) -> Route {
+/// A route of ours that leads nowhere.
+pub fn nowhere(table: u32, destination: IpNet, kind: u8) -> Route {
     let family = Family::of_net(&destination);
     Route {
         family,
         destination,
         source: None,
         tos: 0,
-        table: TABLE,
+        table,
         protocol: OUR_PROTOCOL,
         scope: 0,
         kind,

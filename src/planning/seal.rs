@@ -9,14 +9,16 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Refusal;
+use super::detour::Ground;
+use super::extent::{Extent, is_on};
 use super::flow::{self, Course, Flow, TCP, UDP, icmp};
 use super::ours::{TABLE, is_local_rule};
-use super::sections::{self, Sections};
+use super::sections::Sections;
 use super::slots::{self, Room, Slots};
-use crate::model::cut::{Cut, Lifeline, Reach, ZoneLinks};
+use crate::model::cut::{Cut, Lifeline};
 use crate::model::names::InterfaceName;
 use crate::model::object::{Family, Link, Route, Rule, RuleAction};
-use crate::model::policy::{Direction, Method, PortRange, Transport};
+use crate::model::policy::{Direction, PortRange, Transport};
 use crate::model::snapshot::Snapshot;
 
 /// The name that the kernel gives to traffic which begins on this host.
@@ -31,40 +33,21 @@ pub struct Seal {
     pub moved: Option<Rule>,
     /// Links that are moved into a group of ours.
     pub groups: BTreeMap<u32, u32>,
-}
-
-/// What the cuts in force together cut in one family.
-#[derive(Clone, Debug, Default)]
-struct Extent {
-    whole: BTreeSet<Direction>,
-    inbound: BTreeSet<u32>,
-    forwarded: BTreeSet<u32>,
-    towards: BTreeSet<u32>,
-    towards_directions: BTreeSet<Direction>,
-    listed: Option<BTreeSet<Direction>>,
-    zones: Vec<ZoneLinks>,
-    names: BTreeMap<u32, InterfaceName>,
+    /// The routes of our detours.
+    pub routes: Vec<Route>,
 }
 
 /// What the rules of one family must be while these cuts are in force.
 ///
-/// `null` says that packets are to be looked up in our own table.
+/// `null` says that packets are to be looked up in our own table, `ground` what routes there are.
 ///
 /// # Errors
 /// If others' rules are in the way, or the cuts ask for what rules cannot do.
-pub fn seal(baseline: &Snapshot, cuts: &[Cut], family: Family, null: Null) -> Result<Seal, Refusal> {
-    let sealing = |c: &&Cut| c.methods.contains(&Method::Seal) && c.families.contains(&family);
-    let sealed: Vec<&Cut> = cuts.iter().filter(sealing).collect();
-    for cut in &sealed {
-        can_tell(baseline, cut, family)?;
-    }
-    let extent = extent(baseline, &sealed)?;
-    let sections = Sections::new(baseline, family, &extent.section_plan()?, null)?;
-    let room = match &sections {
-        Some(sections) => Room::Sections(sections.length()),
-        None if extent.is_any() => Room::Blocks,
-        None if null == Null::Looked => Room::Null,
-        None => return Ok(Seal::default()),
+pub fn seal(baseline: &Snapshot, cuts: &[Cut], family: Family, null: Null, ground: Ground) -> Result<Seal, Refusal> {
+    let extent = Extent::new(baseline, cuts, family)?;
+    let (sections, room) = fitting(baseline, &extent, family, null, ground)?;
+    let Some(room) = room else {
+        return Ok(Seal::default());
     };
     let slots = slots::slots(baseline, family, room)?;
     let layout = Layout {
@@ -81,6 +64,7 @@ pub fn seal(baseline: &Snapshot, cuts: &[Cut], family: Family, null: Null) -> Re
     }
     if let Some(sections) = sections {
         seal.groups = sections.groups();
+        seal.routes = sections.routes();
         seal.rules.extend(sections.rules(slots));
     }
     if null == Null::Looked {
@@ -89,6 +73,52 @@ pub fn seal(baseline: &Snapshot, cuts: &[Cut], family: Family, null: Null) -> Re
     }
     seal.rules.sort_by_key(|r| r.preference);
     Ok(seal)
+}
+
+/// The sections that cuts need in one family, none if they seal no links and part no zones.
+///
+/// # Errors
+/// As [`seal`].
+pub fn sections(
+    baseline: &Snapshot,
+    cuts: &[Cut],
+    family: Family,
+    null: Null,
+    ground: Ground,
+) -> Result<Option<Sections>, Refusal> {
+    let extent = Extent::new(baseline, cuts, family)?;
+    Ok(fitting(baseline, &extent, family, null, ground)?.0)
+}
+
+/// Sections and the room that all needs, if anything does. Where detours find no room they are left out: a route that
+/// appears must not make a cut in force one that cannot be laid.
+fn fitting(
+    baseline: &Snapshot,
+    extent: &Extent,
+    family: Family,
+    null: Null,
+    ground: Ground,
+) -> Result<(Option<Sections>, Option<Room>), Refusal> {
+    let wanted = extent.section_plan()?;
+    let Some(sections) = Sections::new(baseline, family, &wanted, null, ground)? else {
+        let room = match (extent.is_any(), null) {
+            (true, _) => Some(Room::Blocks),
+            (false, Null::Looked) => Some(Room::Null),
+            (false, Null::Not) => None,
+        };
+        return Ok((None, room));
+    };
+    let room = Room::Sections(sections.length());
+    if sections.detours().all(|d| d.places.is_empty()) || slots::slots(baseline, family, room).is_ok() {
+        return Ok((Some(sections), Some(room)));
+    }
+    let straight = Ground {
+        places_max: 0,
+        ..ground
+    };
+    let sections = Sections::new(baseline, family, &wanted, null, straight)?;
+    let room = sections.as_ref().map(|s| Room::Sections(s.length()));
+    Ok((sections, room))
 }
 
 /// Whether packets are looked up in our own table.
@@ -100,127 +130,11 @@ pub enum Null {
     Not,
 }
 
-/// A block of what comes in stands before the decision what is forwarded, so it takes both.
-fn can_tell(baseline: &Snapshot, cut: &Cut, family: Family) -> Result<(), Refusal> {
-    let (inbound, forward) = (Direction::In, Direction::Forward);
-    let only_in = cut.zones.is_empty() && cut.directions.contains(&inbound) && !cut.directions.contains(&forward);
-    if only_in && forwards(baseline, family) {
-        return Err(Refusal::SealCannotTell { family });
-    }
-    Ok(())
-}
-
-fn forwards(host: &Snapshot, family: Family) -> bool {
-    let names: &[&str] = match family {
-        Family::V4 => &["ipv4.ip_forward", "ipv4.conf.all.forwarding"],
-        Family::V6 => &["ipv6.conf.all.forwarding"],
-    };
-    is_on(host, |name| names.contains(&name))
-}
-
 /// Whether any link checks the way back to a packet's source (`net.ipv4.conf.*.rp_filter`).
 fn checks_sources(host: &Snapshot) -> bool {
     is_on(host, |name| {
         name.starts_with("ipv4.conf.") && name.ends_with(".rp_filter")
     })
-}
-
-/// Whether any sysctl of these names, counted from below `net.`, is anything but 0.
-fn is_on(host: &Snapshot, wanted: impl Fn(&str) -> bool) -> bool {
-    let mut sysctls = host.sysctls.iter();
-    sysctls.any(|s| s.value != "0" && wanted(s.name.strip_prefix("net.").unwrap_or(&s.name)))
-}
-
-fn extent(baseline: &Snapshot, cuts: &[&Cut]) -> Result<Extent, Refusal> {
-    let mut extent = Extent::default();
-    let whole = cuts
-        .iter()
-        .filter(|c| c.zones.is_empty() && c.reach == Reach::WholeHost);
-    extent.whole = whole.flat_map(|c| c.directions.iter().copied()).collect();
-    for cut in cuts {
-        let named = cut.links.iter().map(|(i, n)| (*i, n.clone()));
-        extent.names.extend(named);
-        if !cut.zones.is_empty() {
-            extent.add_zones(cut)?;
-        } else if cut.reach == Reach::Links {
-            extent.add_links(cut)?;
-        }
-    }
-    // Checked whether or not a wider cut covers them now: it may end before they do.
-    if !extent.zones.is_empty() && extent.listed.as_ref().is_some_and(|d| !d.is_empty()) {
-        let policy = cuts.last().map(|c| c.policy.to_string()).unwrap_or_default();
-        let what = "links cannot be sealed and zones kept apart at once: a link has one group".to_owned();
-        return Err(Refusal::Conflict { policy, what });
-    }
-    if extent.whole.contains(&Direction::In) || extent.whole.contains(&Direction::Forward) {
-        extent.zones.clear();
-    }
-    let current = baseline.links.iter().map(|l| (l.index, l.name.clone()));
-    extent.names.extend(current);
-    Ok(extent)
-}
-
-impl Extent {
-    fn add_links(&mut self, cut: &Cut) -> Result<(), Refusal> {
-        let mut listed = cut.directions.clone();
-        listed.remove(&Direction::In);
-        if self.listed.as_ref().is_some_and(|other| *other != listed) {
-            return Err(Refusal::Conflict {
-                policy: cut.policy.to_string(),
-                what: "links that are sealed at once must be sealed in the same directions".to_owned(),
-            });
-        }
-        let links = cut.links.keys().copied();
-        let covered = self.whole.contains(&Direction::In);
-        if cut.directions.contains(&Direction::In) && !covered {
-            self.inbound.extend(links.clone());
-        } else if listed.contains(&Direction::Forward) && !covered && !self.whole.contains(&Direction::Forward) {
-            self.forwarded.extend(links.clone());
-        }
-        let mut towards: BTreeSet<Direction> = listed.difference(&self.whole).copied().collect();
-        if covered {
-            towards.remove(&Direction::Forward);
-        }
-        if !towards.is_empty() {
-            self.towards.extend(links);
-            self.towards_directions = towards;
-        }
-        self.listed = Some(listed);
-        Ok(())
-    }
-
-    fn add_zones(&mut self, cut: &Cut) -> Result<(), Refusal> {
-        if !self.zones.is_empty() && self.zones != cut.zones {
-            return Err(Refusal::Conflict {
-                policy: cut.policy.to_string(),
-                what: "other zones are kept apart already, and a link has one group".to_owned(),
-            });
-        }
-        self.zones.clone_from(&cut.zones);
-        Ok(())
-    }
-
-    fn is_any(&self) -> bool {
-        !self.whole.is_empty()
-            || !self.inbound.is_empty()
-            || !self.forwarded.is_empty()
-            || !self.towards.is_empty()
-            || !self.zones.is_empty()
-    }
-
-    fn cuts_in(&self) -> bool {
-        self.whole.contains(&Direction::In) || !self.inbound.is_empty()
-    }
-
-    /// Whether anything that begins on this host is cut.
-    fn cuts_out(&self) -> bool {
-        self.whole.contains(&Direction::Out) || self.towards_directions.contains(&Direction::Out)
-    }
-
-    fn section_plan(&self) -> Result<sections::Wanted, Refusal> {
-        let name = |index: &u32| self.names.get(index).cloned();
-        sections::wanted(&self.towards, &self.towards_directions, &self.zones, name)
-    }
 }
 
 struct Layout<'a> {

@@ -1,17 +1,20 @@
 //! Sections: copies of everybody's own rules that refuse routes over links of a group of ours, then `prohibit`.
 //!
 //! The output link is not known before a lookup, so `oif` does nothing for ordinary traffic; what works is to look up
-//! and to throw a result away by its link's group (`suppress_ifgroup`). Each copy keeps its original's selectors.
+//! and to throw a result away by its link's group (`suppress_ifgroup`). Each copy keeps its original's selectors, and goes
+//! around what a group cannot tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Refusal;
-use super::ours::{GROUP, GROUP_SECOND, TABLE};
+use super::copies::{Around, can_copy, copy};
+use super::detour::{self, Detour, Ground};
+use super::ours::{GROUP, GROUP_SECOND, TABLE, detour_table};
 use super::seal::{Null, loopback};
 use super::slots::{self, Slots};
 use crate::model::cut::ZoneLinks;
 use crate::model::names::InterfaceName;
-use crate::model::object::{Family, Rule, RuleAction};
+use crate::model::object::{Family, Route, Rule, RuleAction};
 use crate::model::policy::Direction;
 use crate::model::snapshot::Snapshot;
 
@@ -38,7 +41,8 @@ enum Enters {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     sections: Vec<Section>,
-    groups: BTreeMap<u32, u32>,
+    /// The links, each with its group.
+    pub groups: BTreeMap<u32, u32>,
 }
 
 /// The sections for sealed links, or for zones.
@@ -97,7 +101,15 @@ fn grouped(zone: &ZoneLinks, group: u32) -> impl Iterator<Item = (u32, u32)> + '
 pub struct Sections {
     family: Family,
     wanted: Wanted,
-    copies: Vec<Rule>,
+    filled: Vec<Filled>,
+}
+
+/// One section as if its first preference were 0.
+#[derive(Clone, Debug)]
+struct Filled {
+    rules: Vec<Rule>,
+    length: u32,
+    detours: Vec<Detour>,
 }
 
 impl Sections {
@@ -105,23 +117,44 @@ impl Sections {
     ///
     /// # Errors
     /// If somebody's rule cannot be copied.
-    pub fn new(baseline: &Snapshot, family: Family, wanted: &Wanted, null: Null) -> Result<Option<Self>, Refusal> {
+    pub fn new(
+        baseline: &Snapshot,
+        family: Family,
+        wanted: &Wanted,
+        null: Null,
+        ground: Ground,
+    ) -> Result<Option<Self>, Refusal> {
         if wanted.sections.is_empty() {
             return Ok(None);
         }
         let foreign: Vec<&Rule> = baseline.rules_of(family).filter(|r| slots::is_foreign(r)).collect();
         foreign.iter().try_for_each(|r| can_copy(r))?;
-        let own = (null == Null::Looked).then(|| Rule::ours(family, 0, RuleAction::Lookup(TABLE)));
+        let filled = (0..wanted.sections.len()).map(|at| fill(family, wanted, at, (&foreign, null), ground));
         Ok(Some(Self {
             family,
             wanted: wanted.clone(),
-            copies: own.into_iter().chain(foreign.into_iter().cloned()).collect(),
+            filled: filled.collect(),
         }))
     }
 
-    /// How many preferences a section needs: one for each copy, which keeps their order, and one for the block.
+    /// How many preferences a section needs.
     pub fn length(&self) -> u32 {
-        u32::try_from(self.copies.len()).map_or(u32::MAX / 4, |n| n + 1)
+        self.filled.iter().map(|f| f.length).max().unwrap_or(0)
+    }
+
+    /// The detours, those of each section together.
+    pub fn detours(&self) -> impl Iterator<Item = &Detour> {
+        self.filled.iter().flat_map(|f| &f.detours)
+    }
+
+    /// The same, without their sections.
+    pub fn into_detours(self) -> Vec<Detour> {
+        self.filled.into_iter().flat_map(|f| f.detours).collect()
+    }
+
+    /// The routes of our own tables.
+    pub fn routes(&self) -> Vec<Route> {
+        self.detours().flat_map(|d| d.routes.clone()).collect()
     }
 
     /// The links that are moved into groups.
@@ -133,19 +166,11 @@ impl Sections {
     pub fn rules(&self, slots: Slots) -> Vec<Rule> {
         let mut rules = Vec::new();
         let mut elsewhere = false;
-        for (section, start) in self
-            .wanted
-            .sections
-            .iter()
-            .zip((slots::SECTIONS..).step_by(slots.section as usize))
-        {
+        let starts = (slots::SECTIONS..).step_by(slots.section as usize);
+        for ((section, filled), start) in self.wanted.sections.iter().zip(&self.filled).zip(starts) {
             rules.extend(self.dispatch(section, start, slots.landing));
             elsewhere |= matches!(section.enters, Enters::Over(_));
-            let preferences = start..;
-            let copies = self.copies.iter().zip(preferences);
-            rules.extend(copies.map(|(rule, at)| copy(rule, at, section.suppressed)));
-            let end = start + self.length() - 1;
-            rules.push(Rule::ours(self.family, end, RuleAction::Prohibit));
+            rules.extend(filled.rules.iter().map(|rule| moved(rule, start)));
         }
         if elsewhere {
             rules.push(Rule::ours(
@@ -182,29 +207,84 @@ impl Sections {
     }
 }
 
-fn copy(rule: &Rule, preference: u32, suppressed: u32) -> Rule {
-    let looks_up = matches!(rule.action, RuleAction::Lookup(_));
-    Rule {
-        preference,
-        protocol: crate::model::object::OUR_PROTOCOL,
-        suppress_group: looks_up.then_some(suppressed),
-        ..rule.clone()
+fn fill(
+    family: Family,
+    wanted: &Wanted,
+    at: usize,
+    (foreign, null): (&[&Rule], Null),
+    ground: Ground,
+) -> Filled {
+    let suppressed = wanted.sections[at].suppressed;
+    let of_group = wanted.groups.iter().filter(|(_, group)| **group == suppressed);
+    let sealed: BTreeSet<u32> = of_group.map(|(link, _)| *link).collect();
+    let mut detours: BTreeMap<u32, (u32, Detour)> = BTreeMap::new();
+    let mut places_left = ground.places_max;
+    for (rank, (around, times)) in looked_up(foreign).into_iter().enumerate() {
+        let Some(table) = detour_table(rank, at) else {
+            continue;
+        };
+        let wanted = detour::Wanted {
+            family,
+            around,
+            table,
+            sealed: &sealed,
+            places_max: places_left / times,
+        };
+        let detour = Detour::new(ground, wanted);
+        places_left -= detour.places.len() * times;
+        detours.insert(around, (table, detour));
+    }
+    let own = (null == Null::Looked).then(|| Rule::ours(family, 0, RuleAction::Lookup(TABLE)));
+    let (mut rules, mut end) = (Vec::new(), 0);
+    for rule in own.iter().chain(foreign.iter().copied()) {
+        let around = looks_up(rule).and_then(|table| detours.get(&table));
+        let around = around.map(|(table, detour)| Around {
+            table: *table,
+            places: &detour.places,
+        });
+        let (copies, next) = copy(rule, end, suppressed, around);
+        rules.extend(copies);
+        end = next;
+    }
+    rules.push(Rule::ours(family, end, RuleAction::Prohibit));
+    Filled {
+        rules,
+        length: end + 1,
+        detours: detours.into_values().map(|(_, detour)| detour).collect(),
     }
 }
 
-fn can_copy(rule: &Rule) -> Result<(), Refusal> {
-    let what = match rule.action {
-        RuleAction::Goto(_) => "jumps",
-        RuleAction::Nop => "is a landing place for jumps",
-        RuleAction::Other(_) => "does what this program does not know",
-        RuleAction::Lookup(_) if rule.suppress_group.is_some() => "suppresses a link group already",
-        RuleAction::Lookup(_) | RuleAction::Blackhole | RuleAction::Unreachable | RuleAction::Prohibit => {
-            return Ok(());
-        }
+/// The tables that rules look up, each with how many do.
+fn looked_up(rules: &[&Rule]) -> BTreeMap<u32, usize> {
+    let mut tables = BTreeMap::new();
+    for table in rules.iter().filter_map(|r| looks_up(r)) {
+        *tables.entry(table).or_default() += 1;
+    }
+    tables
+}
+
+/// The table that a rule looks up.
+pub fn looks_up(rule: &Rule) -> Option<u32> {
+    match rule.action {
+        RuleAction::Lookup(table) => Some(table),
+        RuleAction::Goto(_)
+        | RuleAction::Nop
+        | RuleAction::Blackhole
+        | RuleAction::Unreachable
+        | RuleAction::Prohibit
+        | RuleAction::Other(_) => None,
+    }
+}
+
+/// The rule of a section that begins at this preference.
+fn moved(rule: &Rule, start: u32) -> Rule {
+    let action = match rule.action {
+        RuleAction::Goto(target) => RuleAction::Goto(start + target),
+        action => action,
     };
-    Err(Refusal::RuleInTheWay {
-        family: rule.family,
-        preference: rule.preference,
-        what,
-    })
+    Rule {
+        preference: start + rule.preference,
+        action,
+        ..rule.clone()
+    }
 }

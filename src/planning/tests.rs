@@ -12,3 +12,4 @@ mod refusals;
 mod safety;
 mod sessions;
 mod unmarked;
+mod ways;

@@ -6,6 +6,7 @@
 //! **Invariants:** in every intermediate state a lifeline that was kept and is to be kept passes; what was cut and is to
 //! be cut is cut; nothing of others is touched but what the cuts hold. Within a step the changes run in their order.
 
+mod detours;
 mod gate;
 mod routes;
 mod rules;
@@ -29,9 +30,11 @@ pub fn steps(now: &Snapshot, desired: &Desired) -> Vec<Step> {
     let gate = gate::shift(now, desired);
     let rules = rules::shift(now, desired);
     let routes = routes::shift(now, desired);
+    let detours = detours::shift(now, desired);
     let links = routes::downs(now, desired);
     let mut steps = Steps::default();
     steps.add(Phase::Lay, "gate: lay out", gate.lay);
+    steps.add(Phase::Lay, "seal: lay detours", detours.lay);
     if gate.close.is_empty() {
         steps.add(Phase::Lay, "seal: lay the head", rules.cover);
         steps.add(Phase::Lay, "seal: lay out", rules.lay);
@@ -51,6 +54,7 @@ pub fn steps(now: &Snapshot, desired: &Desired) -> Vec<Step> {
     steps.add(Phase::Flip, "seal: flip back", rules.open);
     steps.add(Phase::Flip, "routes: flip back", routes.open);
     steps.add(Phase::Settle, "seal: clear", rules.settle);
+    steps.add(Phase::Settle, "seal: clear detours", detours.settle);
     steps.add(Phase::Settle, "routes: clear", routes.settle);
     steps.add(Phase::Settle, "gate: clear", gate.settle);
     steps.0

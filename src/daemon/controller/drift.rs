@@ -39,7 +39,7 @@ impl Controller {
             return Vec::new();
         };
         let held = self.held_cuts();
-        let Ok(desired) = planning::desired(&known, &held) else {
+        let Ok(desired) = planning::desired_on(&known, now, &held) else {
             return Vec::new();
         };
         let rules = planning::rules_in_front(now, &desired);
@@ -51,10 +51,8 @@ impl Controller {
             let filter = Object::Filter(filter.clone());
             format!("a filter of others stands before ours: {filter}")
         }));
-        let leaks = held.iter().flat_map(|cut| {
-            let leaks = planning::leaking(cut, &known, now);
-            leaks.unwrap_or_else(|why| vec![format!("it cannot be told whether a route leaks: {why}")])
-        });
+        let leaks = planning::leaking(&held, &known, now)
+            .unwrap_or_else(|why| vec![format!("it cannot be told whether a route leaks: {why}")]);
         let named = named.chain(leaks);
         let unwritten = self
             .unwritten
@@ -72,7 +70,7 @@ impl Controller {
         self.take_in(&now);
         let baseline = self.baseline.as_ref().unwrap_or(&now);
         let known = planning::with_new_links(baseline, &now);
-        let desired = planning::desired(&known, &self.held_cuts()).map_err(|e| e.to_string())?;
+        let desired = planning::desired_on(&known, &now, &self.held_cuts()).map_err(|e| e.to_string())?;
         let mut steps = planning::steps(&now, &desired);
         if self.unwritten.is_some() {
             let taken = |change: &Change| takes(change, baseline);

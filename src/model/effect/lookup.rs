@@ -123,12 +123,18 @@ fn matches(state: &Snapshot, rule: &Rule, query: &Query) -> bool {
         && rule.iif.as_ref().is_none_or(from)
 }
 
+/// IPv4 looks at the first leg, whatever it chooses later (`fib4_rule_suppress()`); IPv6 at the one that it has chosen
+/// (`fib6_rule_suppress()`), which is here the first that is up.
 fn suppressed(state: &Snapshot, rule: &Rule, route: &Route) -> bool {
     let short = rule
         .suppress_prefix_length
         .is_some_and(|l| u32::from(route.destination.prefix_len()) <= l);
-    let first = links_of(state, route).into_iter().next();
-    let group = first.and_then(|l| state.link(l)).map(|l| l.group);
+    let links = links_of(state, route);
+    let chosen = match route.family {
+        Family::V4 => links.first(),
+        Family::V6 => links.iter().find(|l| state.link(**l).is_some_and(|l| l.up)),
+    };
+    let group = chosen.and_then(|l| state.link(*l)).map(|l| l.group);
     short || (rule.suppress_group.is_some() && rule.suppress_group == group)
 }
 

@@ -85,20 +85,35 @@ pub(super) struct Walker<'a> {
 impl Tables {
     pub fn of(state: &Snapshot) -> Self {
         let mut tables = Self::default();
-        for route in &state.routes {
-            if route.tos != 0 || route.source.is_some_and(|s| s.prefix_len() > 0) {
-                continue;
-            }
-            let net = route.destination.trunc();
-            let of_table = tables.0.entry((route.family, route.table)).or_default();
-            let best = of_table.entry(net.prefix_len()).or_default().entry(net).or_default();
-            match best.first().map(|b| route.metric.cmp(&b.metric)) {
-                None | Some(Ordering::Equal) => best.push(route.clone()),
-                Some(Ordering::Less) => *best = vec![route.clone()],
-                Some(Ordering::Greater) => {}
-            }
-        }
+        state.routes.iter().for_each(|route| tables.put(route));
         tables
+    }
+
+    fn put(&mut self, route: &Route) {
+        if route.tos != 0 || route.source.is_some_and(|s| s.prefix_len() > 0) {
+            return;
+        }
+        let net = route.destination.trunc();
+        let of_table = self.0.entry((route.family, route.table)).or_default();
+        let best = of_table.entry(net.prefix_len()).or_default().entry(net).or_default();
+        match best.first().map(|b| route.metric.cmp(&b.metric)) {
+            None | Some(Ordering::Equal) => best.push(route.clone()),
+            Some(Ordering::Less) => *best = vec![route.clone()],
+            Some(Ordering::Greater) => {}
+        }
+    }
+
+    /// Looks again at what competes with a route that was added or deleted.
+    pub fn renew(&mut self, state: &Snapshot, route: &Route) {
+        let place = |r: &Route| (r.family, r.table, r.destination);
+        let net = route.destination.trunc();
+        let lengths = self.0.get_mut(&(route.family, route.table));
+        if let Some(nets) = lengths.and_then(|l| l.get_mut(&net.prefix_len())) {
+            nets.remove(&net);
+        }
+        let start = state.routes.partition_point(|r| place(r) < place(route));
+        let there = state.routes[start..].iter().take_while(|r| place(r) == place(route));
+        there.for_each(|r| self.put(r));
     }
 }
 

@@ -75,7 +75,7 @@ fn left_of_ours(baseline: &Snapshot, after: &Snapshot, remaining: &[Cut]) -> Vec
     // Without cuts all that is ours is a difference from the target already; cuts that contradict one another were refused.
     let desired = match remaining {
         [] => return Vec::new(),
-        cuts => super::super::desired(&super::super::with_new_links(baseline, after), cuts),
+        cuts => super::super::desired_on(&super::super::with_new_links(baseline, after), after, cuts),
     };
     let steps = desired
         .map(|desired| super::super::steps(after, &desired))

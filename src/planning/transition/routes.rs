@@ -17,8 +17,10 @@ use crate::planning::seal::loopback;
 pub(super) fn shift(now: &Snapshot, desired: &Desired) -> Shift {
     let mut shift = Shift::default();
     let mut cuts_v6 = false;
-    let there: Vec<&Route> = now.routes.iter().filter(|r| is_our_route(r)).collect();
-    let wanted: Vec<&Route> = desired.present.iter().filter_map(as_route).collect();
+    let is_null = |r: &&Route| r.table == TABLE;
+    let ours = now.routes.iter().filter(|r| is_our_route(r));
+    let there: Vec<&Route> = ours.filter(is_null).collect();
+    let wanted: Vec<&Route> = desired.present.iter().filter_map(as_route).filter(is_null).collect();
     let (rules, stale) = rule_difference(now, desired);
     for route in wanted.iter().filter(|r| !there.iter().any(|t| is_same(t, r))) {
         // The rule of an armed host comes behind all others and finds what has no route anyway.
@@ -54,7 +56,7 @@ pub(super) fn downs(now: &Snapshot, desired: &Desired) -> Vec<Change> {
     up.filter_map(|i| set(now, *i, LinkSetting::Down)).collect()
 }
 
-fn as_route(object: &Object) -> Option<&Route> {
+pub(super) fn as_route(object: &Object) -> Option<&Route> {
     match object {
         Object::Route(route) => Some(route),
         Object::Link(_)
