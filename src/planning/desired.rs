@@ -194,18 +194,18 @@ fn ground<'a>(host: &'a Snapshot, taken: &'a Taken) -> Ground<'a> {
 /// time, or lack what these cuts take.
 fn routed<'a>(baseline: &'a Snapshot, now: &'a Snapshot, taken: &Taken) -> &'a Snapshot {
     let watched = baseline.routes.len() <= WATCHED_MAX && taken.is_nothing();
-    if watched && !now.routes.is_empty() { now } else { baseline }
+    if watched && !now.routes.is_empty() {
+        now
+    } else {
+        baseline
+    }
 }
 
 /// The host whose routes the seals of these cuts go around.
 ///
 /// # Errors
 /// As [`desired`].
-pub(super) fn ground_of<'a>(
-    baseline: &'a Snapshot,
-    now: &'a Snapshot,
-    cuts: &[Cut],
-) -> Result<&'a Snapshot, Refusal> {
+pub(super) fn ground_of<'a>(baseline: &'a Snapshot, now: &'a Snapshot, cuts: &[Cut]) -> Result<&'a Snapshot, Refusal> {
     Ok(routed(baseline, now, &taken(baseline, cuts)?))
 }
 

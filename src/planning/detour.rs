@@ -327,7 +327,10 @@ impl<'a> Maker<'a> {
             return self.of_object(id);
         }
         let own = route.link.map(|link| leg(link, route.gateway, 0, Attributes::new()));
-        let hops = route.hops.iter().map(|h| leg(h.link, h.gateway, h.hops, h.extra.clone()));
+        let hops = route
+            .hops
+            .iter()
+            .map(|h| leg(h.link, h.gateway, h.hops, h.extra.clone()));
         own.into_iter().chain(hops).collect()
     }
 
@@ -336,9 +339,13 @@ impl<'a> Maker<'a> {
         let Some(nexthop) = object(id) else {
             return Vec::new();
         };
-        let members = nexthop.group.iter().filter_map(|(id, weight)| object(*id).zip(Some(*weight)));
+        let members = nexthop
+            .group
+            .iter()
+            .filter_map(|(id, weight)| object(*id).zip(Some(*weight)));
         let all = std::iter::once((nexthop, 0)).chain(members);
-        all.filter_map(|(nexthop, weight)| of_nexthop(nexthop, weight)).collect()
+        all.filter_map(|(nexthop, weight)| of_nexthop(nexthop, weight))
+            .collect()
     }
 
     /// `throw` for all within the places that the section would pass on to the next rule.

@@ -59,9 +59,13 @@ pub(super) fn warnings(cut: &Cut, known: &Snapshot, host: &Snapshot) -> Result<V
     let more = around.len().saturating_sub(NAMED_MAX);
     let named = around.into_iter().take(NAMED_MAX);
     let mut lines: Vec<String> = named
-        .map(|(route, legs)| format!("{route} (legs over {legs}): while the cut stands its legs outside the cut carry alone"))
+        .map(|(route, legs)| {
+            format!("{route} (legs over {legs}): while the cut stands its legs outside the cut carry alone")
+        })
         .collect();
-    lines.extend((more > 0).then(|| format!("the same is so for {more} more routes with legs on both sides of the cut")));
+    lines.extend(
+        (more > 0).then(|| format!("the same is so for {more} more routes with legs on both sides of the cut")),
+    );
     let not_around = left.into_iter().take(NAMED_MAX);
     lines.extend(not_around.map(|(route, legs)| {
         format!("{route} (legs over {legs}): seal does not go around it, so what the kernel sends by it may stop")

@@ -102,7 +102,10 @@ impl Wait {
 /// If the remaining cuts contradict one another; ended cuts never make a restore fail.
 pub fn restore(now: &Snapshot, baseline: &Snapshot, ended: &[Cut], remaining: &[Cut]) -> Result<Restoration, Refusal> {
     let lost = Lost::to(baseline, ended, remaining);
-    let additive = super::steps(now, &super::desired_on(&super::with_new_links(baseline, now), now, remaining)?);
+    let additive = super::steps(
+        now,
+        &super::desired_on(&super::with_new_links(baseline, now), now, remaining)?,
+    );
     Ok(put_back(now, &lost, additive))
 }
 

@@ -207,13 +207,7 @@ impl Sections {
     }
 }
 
-fn fill(
-    family: Family,
-    wanted: &Wanted,
-    at: usize,
-    (foreign, null): (&[&Rule], Null),
-    ground: Ground,
-) -> Filled {
+fn fill(family: Family, wanted: &Wanted, at: usize, (foreign, null): (&[&Rule], Null), ground: Ground) -> Filled {
     let suppressed = wanted.sections[at].suppressed;
     let of_group = wanted.groups.iter().filter(|(_, group)| **group == suppressed);
     let sealed: BTreeSet<u32> = of_group.map(|(link, _)| *link).collect();

@@ -182,7 +182,11 @@ fn ways(net: &Topology, to: &str, forwarded: bool) -> BTreeSet<String> {
         let line = format!("ip route get {to}{from} ipproto udp sport {} dport 9", 2000 + port);
         let answer = world::try_line(net.at(), &line).unwrap_or_default();
         let mut words = answer.split_whitespace();
-        words.find(|w| *w == "dev").and_then(|_| words.next()).unwrap_or("-").to_owned()
+        words
+            .find(|w| *w == "dev")
+            .and_then(|_| words.next())
+            .unwrap_or("-")
+            .to_owned()
     };
     (0..LOOKUPS).map(device).collect()
 }
@@ -217,7 +221,11 @@ fn the_kernel_finds_the_permitted_legs_alone_and_passes_sealed_routes_on() {
             let id = host.declare("seal");
             for (to, _, during) in table {
                 for forwarded in [false, true] {
-                    assert_eq!(ways(&net, to, forwarded), as_wanted(during), "to {to}, forwarded: {forwarded}");
+                    assert_eq!(
+                        ways(&net, to, forwarded),
+                        as_wanted(during),
+                        "to {to}, forwarded: {forwarded}"
+                    );
                 }
             }
             host.revert(&id);

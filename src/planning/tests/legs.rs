@@ -59,10 +59,14 @@ fn planned(scope: &str, methods: &str, host: &Snapshot) -> Result<Plan, Refusal>
 
 /// The links of the legs that the seal's detours leave, in order; none without a detour.
 fn left(plan: &Plan) -> Option<Vec<u32>> {
-    let added = plan.steps.iter().flat_map(|s| &s.changes).filter_map(|change| match change {
-        Change::Add(Object::Route(route)) if is_our_route(route) && route.kind == Route::UNICAST => Some(route),
-        Change::Add(_) | Change::Delete(_) | Change::SetLink { .. } | Change::SetSysctl(_) => None,
-    });
+    let added = plan
+        .steps
+        .iter()
+        .flat_map(|s| &s.changes)
+        .filter_map(|change| match change {
+            Change::Add(Object::Route(route)) if is_our_route(route) && route.kind == Route::UNICAST => Some(route),
+            Change::Add(_) | Change::Delete(_) | Change::SetLink { .. } | Change::SetSysctl(_) => None,
+        });
     let links: Vec<u32> = added.flat_map(Route::links).collect();
     (!links.is_empty()).then_some(links)
 }
@@ -93,7 +97,12 @@ fn seal_goes_around_a_route_with_legs_on_both_sides_of_the_cut() {
     let table: [(&str, String, Snapshot, Option<&[u32]>); 22] = [
         ("first leg outside", links.clone(), legs(&[OUT, IN]), Some(&[3])),
         ("first leg inside", links.clone(), legs(&[IN, OUT]), Some(&[3])),
-        ("third leg inside", links.clone(), legs(&[OUT, OUT_TOO, IN]), Some(&[3, 4])),
+        (
+            "third leg inside",
+            links.clone(),
+            legs(&[OUT, OUT_TOO, IN]),
+            Some(&[3, 4]),
+        ),
         ("only sent", only("\"out\""), legs(&[OUT, IN]), Some(&[3])),
         ("only forwarded", only("\"forward\""), legs(&[OUT, IN]), Some(&[3])),
         ("group", links.clone(), grouped(&[OUT, IN]), Some(&[3])),
@@ -102,7 +111,12 @@ fn seal_goes_around_a_route_with_legs_on_both_sides_of_the_cut() {
         // One section for each zone: into `b` not over `ab0`, into `a` not over `ab1`.
         ("zones", ZONES.to_owned(), legs(&[IN, OUT]), Some(&[3, 2])),
         ("zone and none", one_zone.clone(), legs(&[OUT_TOO, IN]), Some(&[4])),
-        ("none and zone, group", one_zone.clone(), grouped(&[OUT, OUT_TOO]), Some(&[4])),
+        (
+            "none and zone, group",
+            one_zone.clone(),
+            grouped(&[OUT, OUT_TOO]),
+            Some(&[4]),
+        ),
         ("group of one", links.clone(), grouped(&[IN]), None),
         (
             "one leg",
@@ -193,7 +207,9 @@ fn more_routes_than_seal_can_go_around_are_refused_and_gate_is_the_way_out() {
     assert!(both.contains("seal does not go around it"), "{both}");
     // A second rule that looks the table up needs the room as well.
     let mut twice = many(limit);
-    twice.rules.push(foreign_rule(Family::V4, 900, RuleAction::Lookup(Route::TABLE_MAIN)));
+    twice
+        .rules
+        .push(foreign_rule(Family::V4, 900, RuleAction::Lookup(Route::TABLE_MAIN)));
     twice.sort();
     assert_eq!(planned(UPLINK, SEAL, &twice).unwrap_err().code(), "legs-apart");
 }

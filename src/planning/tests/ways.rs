@@ -40,7 +40,10 @@ fn matching<'a>(state: &'a Snapshot, table: u32, to: IpAddr) -> Vec<&'a Route> {
     let covers = |r: &&Route| r.table == table && r.destination.contains(&to) && alive(r);
     let all: Vec<&Route> = state.routes.iter().filter(covers).collect();
     let longest = all.iter().map(|r| r.destination.prefix_len()).max();
-    let mut best: Vec<&Route> = all.into_iter().filter(|r| Some(r.destination.prefix_len()) == longest).collect();
+    let mut best: Vec<&Route> = all
+        .into_iter()
+        .filter(|r| Some(r.destination.prefix_len()) == longest)
+        .collect();
     let metric = best.iter().map(|r| r.metric).min();
     best.retain(|r| Some(r.metric) == metric);
     best
@@ -79,7 +82,9 @@ fn says(state: &Snapshot, rule: &Rule, table: u32, to: IpAddr, sealed: Option<u3
 fn allowed(state: &Snapshot, to: IpAddr) -> BTreeSet<u32> {
     let foreign = state.rules_of(Family::of(to)).filter(|r| selects(r, to));
     for rule in foreign {
-        let RuleAction::Lookup(table) = rule.action else { panic!("{rule:?}") };
+        let RuleAction::Lookup(table) = rule.action else {
+            panic!("{rule:?}")
+        };
         match says(state, rule, table, to, Some(SEALED)) {
             Says::Next => {}
             Says::Nowhere => return BTreeSet::new(),
@@ -99,7 +104,8 @@ fn taken(state: &Snapshot, to: IpAddr) -> BTreeSet<u32> {
         if !selects(rule, to) {
             continue;
         }
-        let in_group = |l: &u32| rule.suppress_group.is_some() && rule.suppress_group == state.link(*l).map(|l| l.group);
+        let in_group =
+            |l: &u32| rule.suppress_group.is_some() && rule.suppress_group == state.link(*l).map(|l| l.group);
         match rule.action {
             RuleAction::Lookup(table) => match says(state, rule, table, to, None) {
                 Says::Next => {}
@@ -144,7 +150,11 @@ const HOSTS: [(&str, &str); 7] = [
     ("10.80.0.1", "fd50::1"),
     ("10.0.0.77", "fd00::77"),
 ];
-const GATEWAYS: [(&str, &str, u32); 3] = [("10.0.0.9", "fd00::9", 2), ("10.1.0.9", "fd01::9", 3), ("10.2.0.9", "fd02::9", 4)];
+const GATEWAYS: [(&str, &str, u32); 3] = [
+    ("10.0.0.9", "fd00::9", 2),
+    ("10.1.0.9", "fd01::9", 3),
+    ("10.2.0.9", "fd02::9", 4),
+];
 
 fn of<T>(family: Family, (v4, v6): (T, T)) -> T {
     match family {
@@ -164,8 +174,16 @@ struct Drawn {
 
 fn route(family: Family, drawn: &Drawn) -> Route {
     let net = of(family, (NETS[drawn.net].0, NETS[drawn.net].1));
-    let hops: Vec<(&str, u32)> = drawn.legs.iter().map(|l| (of(family, (GATEWAYS[*l].0, GATEWAYS[*l].1)), GATEWAYS[*l].2)).collect();
-    let of_kind = |kind| Route { kind, link: None, ..direct(net, 0) };
+    let hops: Vec<(&str, u32)> = drawn
+        .legs
+        .iter()
+        .map(|l| (of(family, (GATEWAYS[*l].0, GATEWAYS[*l].1)), GATEWAYS[*l].2))
+        .collect();
+    let of_kind = |kind| Route {
+        kind,
+        link: None,
+        ..direct(net, 0)
+    };
     let made = match (drawn.kind, hops.as_slice()) {
         (0, _) => of_kind(Route::THROW),
         (1, _) => of_kind(Route::BLACKHOLE),
@@ -191,7 +209,8 @@ fn host(family: Family, drawn: &[Drawn], rules: &[usize], down: Option<u32>) -> 
     }
     for (base, first) in [(10, 1), (20, 4)] {
         let members = [[first, first + 1], [first + 1, first], [first + 1, first + 2]];
-        host.nexthops.extend((0..).zip(members).map(|(at, members)| group(base + at, &members)));
+        host.nexthops
+            .extend((0..).zip(members).map(|(at, members)| group(base + at, &members)));
     }
     let mut seen = BTreeSet::new();
     for drawn in drawn {
@@ -204,10 +223,24 @@ fn host(family: Family, drawn: &[Drawn], rules: &[usize], down: Option<u32>) -> 
     let net = |v4: &str, v6: &str| Some(of(family, (v4, v6)).parse().unwrap());
     let all = [
         table(1000),
-        Rule { destination: net("10.77.0.0/20", "fd77:1::/24"), ..table(1001) },
-        Rule { destination: net("10.77.1.0/25", "fd77:1:40::/44"), invert: true, ..table(1002) },
-        Rule { suppress_prefix_length: Some(0), ..foreign_rule(family, 1003, RuleAction::Lookup(Route::TABLE_MAIN)) },
-        Rule { destination: net("10.77.1.64/30", "fd77:1:40::/64"), suppress_prefix_length: Some(12), ..table(1004) },
+        Rule {
+            destination: net("10.77.0.0/20", "fd77:1::/24"),
+            ..table(1001)
+        },
+        Rule {
+            destination: net("10.77.1.0/25", "fd77:1:40::/44"),
+            invert: true,
+            ..table(1002)
+        },
+        Rule {
+            suppress_prefix_length: Some(0),
+            ..foreign_rule(family, 1003, RuleAction::Lookup(Route::TABLE_MAIN))
+        },
+        Rule {
+            destination: net("10.77.1.64/30", "fd77:1:40::/64"),
+            suppress_prefix_length: Some(12),
+            ..table(1004)
+        },
     ];
     host.rules.extend(rules.iter().map(|at| all[*at].clone()));
     for link in &mut host.links {
