@@ -209,10 +209,16 @@ impl<'a> Maker<'a> {
         })
     }
 
-    /// The place as it is without sealed legs.
+    /// The place as it is without sealed legs. Two routes may be the same without them.
     fn image(&self, all: &[&Route]) -> Vec<Route> {
         let classes = all.chunk_by(|a, b| (a.tos, a.metric) == (b.tos, b.metric));
-        classes.flat_map(|class| self.image_of_class(class)).collect()
+        let mut image: Vec<Route> = Vec::new();
+        for route in classes.flat_map(|class| self.image_of_class(class)) {
+            if !image.contains(&route) {
+                image.push(route);
+            }
+        }
+        image
     }
 
     /// Routes of one preference: IPv4 takes the first that is alive, but for default routes over gateways; IPv6 any.

@@ -272,10 +272,10 @@ pub fn looks_up(rule: &Rule) -> Option<u32> {
 
 /// The rule of a section that begins at this preference.
 fn moved(rule: &Rule, start: u32) -> Rule {
-    let action = match rule.action {
-        RuleAction::Goto(target) => RuleAction::Goto(start + target),
-        action => action,
-    };
+    let mut action = rule.action;
+    if let RuleAction::Goto(target) = &mut action {
+        *target += start;
+    }
     Rule {
         preference: start + rule.preference,
         action,

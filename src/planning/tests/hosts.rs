@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::change::Change;
 use crate::model::cut::Cut;
 use crate::model::effect::{apply, settle};
-use crate::model::fixture::{address, host, must, sysctl, via};
+use crate::model::fixture::{address, host, multipath, must, sysctl, via};
 use crate::model::object::{Family, Filter, FilterEntries, Qdisc, Rule, RuleAction};
 use crate::model::plan::Step;
 use crate::model::policy::Policy;
@@ -37,6 +37,24 @@ pub(in crate::planning) fn gateway() -> Snapshot {
         ("net.ipv6.conf.all.forwarding", "1"),
     ] {
         state.sysctls.push(sysctl(name, value));
+    }
+    state.sort();
+    state
+}
+
+/// A gateway with routes whose legs lie over `ab0` and `ab1`, and others within them, in both families.
+pub(super) fn gateway_with_legs() -> Snapshot {
+    let mut state = gateway();
+    let routes = [
+        multipath("10.76.0.0/14", &[("10.1.0.9", 3), ("10.0.0.9", 2)]),
+        multipath("10.77.0.0/16", &[("10.0.0.9", 2), ("10.1.0.9", 3), ("10.2.0.9", 4)]),
+        via("10.77.1.0/24", "10.0.0.9", 2),
+        via("10.77.2.0/24", "10.1.0.9", 3),
+        multipath("fd77::/16", &[("fd00::9", 2), ("fd01::9", 3)]),
+        via("fd77:1::/32", "fd00::9", 2),
+    ];
+    for route in routes {
+        must(&mut state, &Change::Add(Object::Route(route)));
     }
     state.sort();
     state

@@ -2,18 +2,21 @@
 
 use proptest::prelude::*;
 
-use super::hosts::{ADDITIVE, additive, armed_gateways, carry_out, enforce, gateway, gateway_with_foreign_filter};
+use super::hosts::{
+    ADDITIVE, additive, armed_gateways, carry_out, enforce, gateway, gateway_with_foreign_filter, gateway_with_legs,
+};
 use crate::model::cut::Cut;
 use crate::model::diff::diff;
 use crate::model::effect::apply;
 use crate::model::names::InterfaceName;
 use crate::model::snapshot::Snapshot;
-use crate::planning::{desired, steps};
+use crate::planning::{desired, is_our_route, steps};
 
 fn hosts() -> Vec<Snapshot> {
     let [fitting, misfitting] = armed_gateways();
     vec![
         gateway(),
+        gateway_with_legs(),
         gateway_with_foreign_filter(500),
         gateway_with_foreign_filter(6),
         fitting,
@@ -98,7 +101,7 @@ fn every_crash_point_leads_to_the_cut_and_back() {
 #[test]
 fn any_one_object_of_ours_that_is_lost_is_put_back() {
     let [armed, _] = armed_gateways();
-    for (before, cut) in [gateway(), armed]
+    for (before, cut) in [gateway(), gateway_with_legs(), armed]
         .iter()
         .flat_map(|h| additive(h).into_iter().map(move |cut| (h, cut)))
     {
@@ -111,6 +114,14 @@ fn any_one_object_of_ours_that_is_lost_is_put_back() {
             let mut healed = drifted.clone();
             carry_out(&mut healed, &steps(&drifted, &wanted));
             assert_eq!(steps(&healed, &wanted), [], "{}: rule {i}", cut.policy);
+        }
+        let of_ours = (0..state.routes.len()).filter(|i| is_our_route(&state.routes[*i]));
+        for i in of_ours {
+            let mut drifted = state.clone();
+            drifted.routes.remove(i);
+            let mut healed = drifted.clone();
+            carry_out(&mut healed, &steps(&drifted, &wanted));
+            assert_eq!(healed.routes, state.routes, "{}: route {i}", cut.policy);
         }
         for i in 0..state.filters.len() {
             let mut drifted = state.clone();
@@ -126,10 +137,10 @@ proptest! {
     #[test]
     fn emergencies_that_overlap_in_any_order_end_in_the_state_before(
         order in proptest::collection::vec((0..ADDITIVE, any::<bool>()), 1..12),
-        host in 0..3_usize,
+        host in 0..4_usize,
     ) {
         let [fitting, misfitting] = armed_gateways();
-        let before = vec![gateway(), fitting, misfitting].swap_remove(host);
+        let before = vec![gateway(), fitting, misfitting, gateway_with_legs()].swap_remove(host);
         let all = additive(&before);
         let mut state = before.clone();
         let mut held: Vec<Cut> = Vec::new();

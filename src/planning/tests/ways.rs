@@ -34,7 +34,7 @@ fn legs(state: &Snapshot, route: &Route) -> Vec<u32> {
 }
 
 /// The routes of the longest match, best metric first, of which one is alive.
-fn matching<'a>(state: &'a Snapshot, table: u32, to: IpAddr) -> Vec<&'a Route> {
+fn matching(state: &Snapshot, table: u32, to: IpAddr) -> Vec<&Route> {
     let up = |link: &u32| state.link(*link).unwrap().up;
     let alive = |r: &Route| r.kind != Route::UNICAST || legs(state, r).iter().any(up);
     let covers = |r: &&Route| r.table == table && r.destination.contains(&to) && alive(r);
