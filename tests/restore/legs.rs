@@ -273,3 +273,36 @@ fn a_route_that_appears_with_legs_on_both_sides_is_gone_around_while_it_is_there
         },
     );
 }
+
+#[test]
+fn zones_are_kept_apart_by_legs_and_a_killed_daemon_leaves_that_so() {
+    world::inside(
+        "legs::zones_are_kept_apart_by_legs_and_a_killed_daemon_leaves_that_so",
+        |world| {
+            let (net, mut sinks) = split(world, OPEN_FIRST);
+            let (name, file) = policy("zones", Scope::Links(&["m0"]), &["seal"]).file();
+            let zones = "\n\n[[scope.zones]]\nname = \"a\"\ninterfaces = [\"i0\"]\n\
+                [[scope.zones]]\nname = \"b\"\ninterfaces = [\"m0\"]\n\n[methods]";
+            let file = file
+                .replace("interfaces = [\"m0\"]\n", "")
+                .replace("\"in\", \"out\", \"forward\"", "\"forward\"")
+                .replace("\n\n[methods]", zones);
+            let policies = [(name, file)];
+            let host = Host::start(net.at(), &policies);
+            let before = state(net.at());
+            let id = host.declare(name);
+            host.kill();
+            send(&net, 1);
+            // What the gateway sends itself is in no zone.
+            wait_until("what is forwarded goes over the open leg", SOON, || {
+                let [own, forwarded] = sinks[0].of(1);
+                forwarded == FLOWS && own + sinks[1].of(1)[0] == FLOWS
+            });
+            assert_eq!(sinks[1].of(1)[1], 0, "forwarded into the other zone");
+            let host = Host::start(net.at(), &policies);
+            host.revert(&id);
+            both_carry(&net, &mut sinks, 2);
+            assert_same(&before, &state(net.at()));
+        },
+    );
+}

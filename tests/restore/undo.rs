@@ -9,7 +9,7 @@ use crate::world::topology::{Topology, nasty};
 use crate::world::{self, World, run, wait_for_dad};
 
 const UPLINK: Scope = Scope::Links(&["u0"]);
-/// The legs of the multipath routes: seal takes all or none.
+/// All legs of the multipath routes, which seal then need not go around.
 const LEGS: Scope = Scope::Links(&["u0", "m0"]);
 
 /// Cuts and restores by each policy in turn, and compares the kernel's own listings.
@@ -62,6 +62,7 @@ fn what_only_adds_comes_back() {
                 policy("gate-all", Scope::Whole, &["gate"]),
                 policy("gate-uplink", UPLINK, &["gate"]),
                 policy("seal-all", Scope::Whole, &["seal"]),
+                policy("seal-one-leg", UPLINK, &["seal"]),
                 policy("seal-legs", LEGS, &["seal"]),
                 policy("both-all", Scope::Whole, &["gate", "seal"]),
                 policy("both-uplink", UPLINK, &["gate", "seal"]).lifeline(&["10.0.0.3", "fd00::3"], 7007),
