@@ -14,7 +14,7 @@
 //!  11  out        iif lo prohibit
 //!  12  dispatch   into or past the sections
 //!  13  elsewhere  past the sections, for what no dispatch took
-//!  14… sections   others' rules copied with a suppressed link group, then prohibit
+//!  14… sections   others' rules copied with a suppressed link group (`copies`), then prohibit
 //!      landing    nop; whatever jumped goes on through everybody's own rules
 //!      null       lookup 20547
 //! ```
