@@ -51,6 +51,7 @@ pub use refusal::Refusal;
 pub use relocate::{KnownBy, relocated};
 pub use resolve::{resolve, widen};
 pub use restore::{Restoration, Wait, additive_part, grown, not_recreatable, receipt, restore, taken_in};
+pub use routes::{follow, ways_around};
 pub use session::loses_session;
 pub use transition::steps;
 pub use unmarked::{any_cut, without_ours};

@@ -7,15 +7,18 @@ use ipnet::IpNet;
 
 use super::Refusal;
 use super::ours::TABLE;
-use super::reachability::{best_routes, links_towards};
+use super::reachability::{best_routes, links_of, links_towards};
+use super::resolve::can_be_withdrawn;
 use super::seal::Null;
 use crate::model::cut::{Cut, Lifeline};
 use crate::model::object::{Attributes, Family, OUR_PROTOCOL, Route, Volatile};
 use crate::model::policy::Method;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Snapshot, route_key};
 
 /// IP6_RT_PRIO_USER: the metric that the kernel gives an IPv6 route without one.
 const METRIC_V6: u32 = 1024;
+/// Routes of one owner to one destination that a cut withdraws: one that puts back more, each with another metric, is named.
+const FOLLOWED_MAX: usize = 16;
 
 /// The routes of our own table: a blackhole for each null prefix, a throw for each lifeline inside one.
 ///
@@ -58,6 +61,48 @@ pub fn null(cuts: &[Cut], family: Family) -> Null {
         nulled || bumped
     });
     if looked { Null::Looked } else { Null::Not }
+}
+
+/// The cut with the routes by which the owner of a withdrawn one goes around it: to the same destination in the same table,
+/// of the same protocol, over a link of the scope, but with another metric, as `NetworkManager` gives a route of a link
+/// without connectivity. `known` is the baseline: what stood beside a withdrawn route from the beginning stays.
+#[must_use]
+pub fn follow(cut: &Cut, known: &Snapshot, now: &Snapshot) -> Cut {
+    let mut followed = cut.clone();
+    for route in ways_around(cut, known, now) {
+        let beside = |r: &&Route| goes_to_the_same(r, route) && r.protocol == route.protocol;
+        let count = followed.withdrawn.iter().filter(beside).count();
+        if (1..FOLLOWED_MAX).contains(&count) && !cut.links.is_empty() {
+            followed.withdrawn.push(route.clone());
+        }
+    }
+    followed
+}
+
+/// Routes that others have made to where a withdrawn one led, and that are not withdrawn: traffic goes by them, and they
+/// are not ours to remove.
+#[must_use]
+pub fn ways_around<'a>(cut: &Cut, known: &Snapshot, now: &'a Snapshot) -> Vec<&'a Route> {
+    if !withdraws(cut) || cut.withdrawn.is_empty() {
+        return Vec::new();
+    }
+    let place = |r: &Route, other: &Route| route_key(r) == route_key(other) && r.protocol == other.protocol;
+    let leads_there = |r: &Route| cut.withdrawn.iter().any(|w| goes_to_the_same(w, r));
+    let is_withdrawn = |r: &Route| cut.withdrawn.iter().any(|w| place(w, r));
+    let was_there = |r: &Route| known.routes.iter().any(|k| place(k, r) && is_over(k, cut, known));
+    let sends = |r: &&Route| r.kind == Route::UNICAST && can_be_withdrawn(r);
+    let ways = now.routes.iter().filter(sends).filter(|r| leads_there(r));
+    let new = ways.filter(|r| is_over(r, cut, now) && !is_withdrawn(r));
+    new.filter(|r| !was_there(r)).collect()
+}
+
+fn goes_to_the_same(a: &Route, b: &Route) -> bool {
+    (a.family, a.table, a.destination, a.source) == (b.family, b.table, b.destination, b.source)
+}
+
+/// Whether the route sends over a link of the scope; a scope without links is every link.
+fn is_over(route: &Route, cut: &Cut, host: &Snapshot) -> bool {
+    cut.links.is_empty() || links_of(route, host).iter().any(|l| cut.links.contains_key(l))
 }
 
 /// Refuses a cut whose withdrawn routes or downed links carry one of its lifelines.

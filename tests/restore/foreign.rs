@@ -308,6 +308,51 @@ fn a_route_that_others_make_over_a_link_that_is_not_cut_stays() {
 }
 
 #[test]
+fn a_default_route_of_another_metric_is_withdrawn_if_its_owner_makes_it_and_named_if_others_do() {
+    world::inside(
+        "foreign::a_default_route_of_another_metric_is_withdrawn_if_its_owner_makes_it_and_named_if_others_do",
+        |world| {
+            let scene = Scene::new(world);
+            let at = scene.net.at();
+            let before = scene.state();
+            for (family, gateway) in [("-4", "10.0.0.1"), ("-6", "fd00::1")] {
+                let id = scene.host.declare("routes");
+                let add = |what: &str| {
+                    let line = format!("route add default via {gateway} dev u0 {what}");
+                    run(
+                        at,
+                        "ip",
+                        &[&[family], &line.split(' ').collect::<Vec<_>>()[..]].concat(),
+                    );
+                };
+                let stands = |metric: &str| {
+                    run(at, "ip", &[family, "route", "show", "default"]).contains(&format!("metric {metric} "))
+                };
+                add("metric 20100");
+                wait_until("the owner's way around goes", SOON, || !stands("20100"));
+                let whole = |status: &Value| status["state"] == "in-force";
+                scene.host.wait_for("in force", whole);
+                add("metric 50 proto static");
+                scene.host.wait_for("degraded", |status| {
+                    let named = lines(&status["open_paths"]);
+                    let way = |line: &String| line.contains("where one was withdrawn") && line.contains("metric 50");
+                    status["state"] == "degraded" && named.len() == 1 && named.iter().any(way)
+                });
+                assert!(stands("50"), "what is theirs stays");
+                let receipt = scene.host.revert(&id);
+                names(&receipt, "kept_foreign_changes", "metric 50");
+                assert_eq!(lines(&receipt["conflicts"]), Vec::<String>::new());
+                assert!(stands("20100") && stands("50"), "{receipt:#}");
+                for metric in ["20100", "50"] {
+                    run(at, "ip", &[family, "route", "del", "default", "metric", metric]);
+                }
+            }
+            assert_same(&before, &scene.state());
+        },
+    );
+}
+
+#[test]
 fn what_stands_where_something_was_lost_is_a_named_conflict() {
     world::inside(
         "foreign::what_stands_where_something_was_lost_is_a_named_conflict",

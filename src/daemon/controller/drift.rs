@@ -53,7 +53,15 @@ impl Controller {
         }));
         let leaks = planning::leaking(&held, &known, now)
             .unwrap_or_else(|why| vec![format!("it cannot be told whether a route leaks: {why}")]);
-        let named = named.chain(leaks);
+        let ways = held.iter().flat_map(|cut| planning::ways_around(cut, &known, now));
+        let ways = ways.map(|route| {
+            let route = Object::Route(route.clone());
+            format!(
+                "a route of others leads where one was withdrawn: {}",
+                now.display_object(&route)
+            )
+        });
+        let named = named.chain(leaks).chain(ways);
         let unwritten = self
             .unwritten
             .iter()
@@ -109,7 +117,7 @@ impl Controller {
         let held = self.emergencies.iter_mut().filter(|e| e.state.is_held());
         let mut any = false;
         for (emergency, cut) in held.zip(reached).filter(|(e, cut)| e.cut != *cut) {
-            info!(emergency = %emergency.id, links = cut.links.len(), "the links of the scope have changed");
+            info!(emergency = %emergency.id, links = cut.links.len(), "what the cut reaches has changed");
             emergency.cut = cut;
             any = true;
         }
@@ -192,7 +200,7 @@ fn takes(change: &Change, baseline: &Snapshot) -> bool {
 fn reached(cut: &Cut, baseline: &Snapshot, now: &Snapshot) -> Cut {
     // A link that is gone stays listed, and is found again when it is back.
     let here = planning::relocated(cut, baseline, now, KnownBy::Index);
-    planning::widen(&here, now)
+    planning::follow(&planning::widen(&here, now), baseline, now)
 }
 
 /// The baseline with what these cuts, which stand, are about to take besides, if they are.

@@ -6,9 +6,9 @@ use super::hosts::{SSH, UPLINK, WHOLE, cut, enforce, foreign, gateway, policy};
 use super::safety::lifeline_packets;
 use crate::model::change::Change;
 use crate::model::fixture::{link, must, sysctl};
-use crate::model::object::{Attach, Family, Rule, RuleAction};
+use crate::model::object::{Attach, Family, Route, Rule, RuleAction};
 use crate::model::snapshot::Object;
-use crate::planning::{check, desired, grown, plan, receipt, restore, steps, with_new_links};
+use crate::planning::{check, desired, follow, grown, plan, receipt, restore, steps, ways_around, with_new_links};
 
 #[test]
 fn a_gate_of_the_whole_host_covers_a_new_link_that_somebody_filters_already() {
@@ -179,4 +179,48 @@ fn what_a_partial_reading_lacks_is_not_dropped_from_the_baseline() {
     host.moving = true;
     let kept = grown(&baseline, &host, &takes, &[], &[]);
     assert_eq!(kept.routes, baseline.routes);
+}
+
+#[test]
+fn a_withdrawal_follows_its_owner_so_many_times_and_takes_nothing_that_the_baseline_has_beside_it() {
+    let routes = "use = [\"routes\"]\n[methods.routes]\nwithdraw-default = true";
+    let policy = policy("routes", UPLINK, routes, "");
+    let mut baseline = gateway();
+    let taken = cut(&policy, &baseline).withdrawn[0].clone();
+    let way = |metric: u32, protocol: u8| Route {
+        metric,
+        protocol,
+        ..taken.clone()
+    };
+    baseline.routes.push(way(7_000, 99));
+    baseline.sort();
+    let mut cut = cut(&policy, &baseline);
+    cut.withdrawn.retain(|r| r.protocol != 99);
+    let before = cut.withdrawn.len();
+    let mut now = baseline.clone();
+    let mut elsewhere = way(7_001, taken.protocol);
+    (elsewhere.link, elsewhere.gateway) = (Some(4), None);
+    now.routes.extend([elsewhere, way(7_002, 98)]);
+    now.routes
+        .extend((8_000..8_100).map(|metric| way(metric, taken.protocol)));
+    now.sort();
+    cut = follow(&cut, &baseline, &now);
+    assert!(
+        (10..20).contains(&(cut.withdrawn.len() - before)),
+        "{:?}",
+        cut.withdrawn
+    );
+    let followed = cut.withdrawn.clone();
+    assert!(
+        followed.iter().all(|r| r.protocol != 99 && r.metric != 7_001),
+        "{followed:?}"
+    );
+    let named = ways_around(&cut, &baseline, &now);
+    assert_eq!(
+        named.len() + followed.len() - before,
+        101,
+        "the owner's and those of another"
+    );
+    assert!(named.iter().any(|r| r.protocol == 98));
+    assert_eq!(follow(&cut, &baseline, &now), cut, "once");
 }
