@@ -22,7 +22,8 @@ pub struct Receipt {
     pub residues: Vec<Difference>,
     /// What others changed meanwhile, outside the cut. It is kept.
     pub foreign: Vec<Difference>,
-    /// What could not be put back because others changed what it needs or where it stands.
+    /// What could not be put back because others changed what it needs or where it stands; and what of theirs could not be
+    /// kept.
     pub conflicts: Vec<Conflict>,
     /// What the kernel lets nobody recreate, and the plan said so; it is back by meaning.
     pub not_recreated: Vec<Difference>,
@@ -44,10 +45,10 @@ impl Receipt {
     }
 }
 
-/// An object that a restore leaves alone, though the baseline has it otherwise.
+/// An object that a restore leaves alone, though the baseline has it otherwise, or that others lose by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
-    /// As the baseline has it.
+    /// As the baseline has it; one that others lose, as it stood before.
     pub object: Object,
     /// Why it is left alone.
     pub why: Clash,
@@ -72,6 +73,8 @@ pub enum Clash {
         /// The index.
         index: u32,
     },
+    /// Others hung it on a block of ours, which is gone with what it gated.
+    WentWithOurs,
     /// The kernel would refuse it, because somebody took away what it needs, or the carrier without which no address is
     /// usable.
     NeedsWhatIsGone {
@@ -86,6 +89,7 @@ impl fmt::Display for Conflict {
         match &self.why {
             Clash::ChangedByOthers { now } => write!(f, "changed by others, kept as {now}"),
             Clash::BesideOthers { with } => write!(f, "back, but not alone in its place: others put {with} there"),
+            Clash::WentWithOurs => write!(f, "others put it into a block of ours, and it is gone with that"),
             Clash::LinkGone { index } => write!(f, "link {index} is gone"),
             Clash::NeedsWhatIsGone { errno } => write!(f, "needs what is not there (errno {errno})"),
         }

@@ -283,6 +283,40 @@ fn a_filter_of_others_before_ours_is_named_and_no_state_is_called_whole() {
 }
 
 #[test]
+fn filters_of_others_that_go_with_our_block_are_named_in_receipt_and_record() {
+    world::inside(
+        "foreign::filters_of_others_that_go_with_our_block_are_named_in_receipt_and_record",
+        |world| {
+            let scene = Scene::new(world);
+            let at = scene.net.at();
+            let before = scene.state();
+            let id = scene.host.declare("gate");
+            let shown = run(at, "tc", &["qdisc", "show", "dev", "u0"]);
+            let block = shown.split("egress_block ").nth(1).unwrap().split(' ').next().unwrap();
+            // One that decides before ours, and one that nothing reaches.
+            for preference in [1, 200] {
+                tc(
+                    at,
+                    &format!("filter add block {block} pref {preference} protocol ip u32 match u32 0 0 flowid 1:1"),
+                );
+            }
+            scene
+                .host
+                .wait_for("degraded", |status| lines(&status["open_paths"]).len() == 1);
+            let receipt = scene.host.revert(&id);
+            let gone = |list: &[String]| {
+                let named = |line: &&String| line.contains("others put it into a block of ours");
+                list.iter().filter(named).count()
+            };
+            assert_eq!(gone(&lines(&receipt["conflicts"])), 2, "{receipt:#}");
+            let record = scene.host.records("restored").pop().unwrap();
+            assert_eq!(gone(&lines(&record["details"]["conflicts"])), 2, "{record:#}");
+            assert_same(&before, &scene.state());
+        },
+    );
+}
+
+#[test]
 fn a_route_that_others_make_over_a_link_that_is_not_cut_stays() {
     world::inside(
         "foreign::a_route_that_others_make_over_a_link_that_is_not_cut_stays",

@@ -233,11 +233,15 @@ impl Controller {
     /// # Errors
     /// If it is not known what is left: the kernel cannot be read, or the planner refuses.
     pub(super) fn put_back(&mut self, id: EmergencyId, cut: &Cut, remaining: &[Cut]) -> Result<ReceiptView, String> {
-        if let Some(baseline) = self.baseline.clone() {
-            self.open(&baseline, remaining)?;
-        }
+        let opened = match self.baseline.clone() {
+            Some(baseline) => self.open(&baseline, remaining)?,
+            None => None,
+        };
         let mut seen = self.look_patiently()?;
-        let before = seen.clone();
+        let before = Snapshot {
+            filters: opened.map_or_else(|| seen.filters.clone(), |opened| opened.filters),
+            ..seen.clone()
+        };
         let baseline = self.baseline.clone().unwrap_or_else(|| before.clone());
         let mut ended = self.ended_cuts();
         ended.push(cut.clone());
@@ -278,8 +282,10 @@ impl Controller {
         }
     }
 
-    /// Opens gate and seal at once, however large the routing tables are and whatever happens to them.
-    fn open(&mut self, baseline: &Snapshot, remaining: &[Cut]) -> Result<(), String> {
+    /// Opens gate and seal at once, however large the routing tables are and whatever happens to them. Gives what stood
+    /// before.
+    fn open(&mut self, baseline: &Snapshot, remaining: &[Cut]) -> Result<Option<Snapshot>, String> {
+        let mut before = None;
         for attempt in 0..RESTORE_ATTEMPTS {
             let now = self.read_patiently(reading::ADDITIVE)?;
             let steps = planning::additive_part(&now, baseline, remaining).map_err(|e| e.to_string())?;
@@ -287,8 +293,9 @@ impl Controller {
                 break;
             }
             self.carry_on(&steps, Care::in_attempt(attempt));
+            before.get_or_insert(now);
         }
-        Ok(())
+        Ok(before)
     }
 
     /// Carries a restoration out, waiting where the kernel needs time.

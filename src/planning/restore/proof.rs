@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::model::change::Change;
 use crate::model::cut::Cut;
 use crate::model::diff::{diff, diff_by_meaning, is_kept_by_a_daemon, is_temporary, same_identity};
-use crate::model::object::{Address, Family, Route, Rule};
+use crate::model::object::{Address, Attach, Family, Route, Rule};
 use crate::model::policy::Method;
-use crate::model::receipt::{Conflict, Receipt};
+use crate::model::receipt::{Clash, Conflict, Receipt};
 use crate::model::snapshot::{Difference, Object, Snapshot};
 
 use super::super::ours;
@@ -17,7 +17,7 @@ use super::lost::Lost;
 ///
 /// Compares `after` with the baseline as the remaining cuts leave it. Every difference is named once: a residue is ours to
 /// put right, what others changed is kept, a conflict is what theirs forbids, and what nobody can recreate was said
-/// before the cut.
+/// before the cut. `before_restore` is the host before its first change.
 pub fn receipt(
     baseline: &Snapshot,
     before_restore: &Snapshot,
@@ -29,6 +29,7 @@ pub fn receipt(
     let target = expected(&lost.target, after, remaining);
     let mut conflicts = super::put_back(after, &lost, Vec::new()).conflicts;
     conflicts.extend(super::routes::behind_others(after, &lost));
+    conflicts.extend(swept_away(before_restore, after));
     let judge = Judge {
         lost: &lost,
         before_restore,
@@ -91,6 +92,24 @@ fn left_of_ours(baseline: &Snapshot, after: &Snapshot, remaining: &[Cut]) -> Vec
     // What is only moved, or comes and goes with the steps, is not left over.
     deleted.retain(|object| is_ours(object) && !added.contains(&object.to_string()));
     deleted.into_iter().map(Difference::Extra).collect()
+}
+
+/// Filters of others in blocks of ours, which go with the last link that is bound to them.
+fn swept_away(before_restore: &Snapshot, after: &Snapshot) -> Vec<Conflict> {
+    let theirs = before_restore.filters.iter().filter(|f| !ours::is_our_filter(f));
+    let stands = |block: u32| {
+        let mut bound = after.qdiscs.iter();
+        bound.any(|q| q.ingress_block == Some(block) || q.egress_block == Some(block))
+    };
+    let swept = theirs.filter(|f| match f.attach {
+        Attach::Block(block) => ours::Pair::of_block(block).is_some() && !stands(block),
+        Attach::Ingress(_) | Attach::Egress(_) | Attach::Other(..) => false,
+    });
+    let named = swept.map(|filter| Conflict {
+        object: Object::Filter(filter.clone()),
+        why: Clash::WentWithOurs,
+    });
+    named.collect()
 }
 
 fn is_ours(object: &Object) -> bool {
