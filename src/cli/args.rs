@@ -72,6 +72,9 @@ pub(crate) enum Colour {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Where this host stands, read from the kernel just now
+    ///
+    /// Ends with 0 whatever the state is, degraded and stuck included: the question was answered, and a script that reads
+    /// the answer is not cut off by it. Use --check where the exit code is to be the answer.
     Status(status::Arguments),
     /// The policies: what may be cut, what stays, for how long
     Policy {

@@ -6,7 +6,7 @@ use crate::cli::duration::countdown;
 
 pub(crate) fn status(status: &Status) -> String {
     let (style, sentence) = headline(status.state, &status.armed);
-    let mut text = format!("{}: {sentence}\n", paint(style, &word(&status.state)));
+    let mut text = format!("{}: {sentence}\n", paint(style, &heading(status.state)));
     text += &section(
         Paint::Alarm,
         "Open paths: what the kernel lacks of the cut",
@@ -79,6 +79,14 @@ pub(crate) fn next_after_declare(view: &EmergencyView) -> String {
             countdown(ms)
         ),
         None => format!("`portcullis revert {}` ends it", view.id),
+    }
+}
+
+/// The state in a word, which must not be overread where no colour is shown.
+fn heading(state: HostState) -> String {
+    match state {
+        HostState::Degraded | HostState::Stuck => word(&state).to_uppercase(),
+        HostState::Clear | HostState::Applying | HostState::InForce | HostState::Restoring => word(&state),
     }
 }
 

@@ -109,6 +109,7 @@ fn commands_say_how_it_stands_by_their_exit_code() {
     let table: Vec<(Answers, &[&str], u8)> = vec![
         (in_state(HostState::Clear), &["status"], 0),
         (in_state(HostState::Degraded), &["status"], 0),
+        (in_state(HostState::Stuck), &["status"], 0),
         (in_state(HostState::Clear), &["status", "--check"], 3),
         (in_state(HostState::InForce), &["status", "--check"], 0),
         (in_state(HostState::Degraded), &["status", "--check"], 8),
