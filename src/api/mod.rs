@@ -307,6 +307,10 @@ pub struct ReceiptView {
     pub conflicts: Vec<String>,
     /// What the plan had named as not recreatable.
     pub not_recreated: Vec<String>,
+    /// What was not there before the cut and may still appear: addresses that the kernel makes when a carrier comes that
+    /// was lost during the cut. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to_come: Vec<String>,
 }
 
 /// Where the audit log stands.

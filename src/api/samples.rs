@@ -148,6 +148,7 @@ pub(crate) fn receipt() -> ReceiptView {
         kept_foreign_changes: vec!["route 198.51.100.0/24 via 192.0.2.1".to_owned()],
         conflicts: Vec::new(),
         not_recreated: Vec::new(),
+        to_come: Vec::new(),
     }
 }
 

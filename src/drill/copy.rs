@@ -24,8 +24,6 @@ const LINKS_MAX: usize = 64;
 const PASSES: u32 = 4;
 /// Changes in one send.
 const BATCH: usize = 256;
-/// IPV6_MIN_MTU in `include/uapi/linux/ipv6.h`.
-const IPV6_MTU_MIN: u32 = 1280;
 /// The name of the far end of every pair, in its own namespace.
 pub(super) const FAR_END: &str = "far0";
 
@@ -139,7 +137,7 @@ fn far_sysctls(mtu: u32) -> Vec<Sysctl> {
         value: "0".to_owned(),
     };
     let mut sysctls = vec![off("all", "accept_dad"), off("default", "accept_dad")];
-    if mtu >= IPV6_MTU_MIN {
+    if mtu >= Link::MTU_MIN_V6 {
         sysctls.extend([off(FAR_END, "accept_dad"), off(FAR_END, "accept_ra")]);
     }
     sysctls

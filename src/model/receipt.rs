@@ -27,6 +27,9 @@ pub struct Receipt {
     pub conflicts: Vec<Conflict>,
     /// What the kernel lets nobody recreate, and the plan said so; it is back by meaning.
     pub not_recreated: Vec<Difference>,
+    /// What the baseline does not have and the kernel will still make: link-local addresses of links that came up without
+    /// the carrier that they had, when that comes.
+    pub to_come: Vec<Object>,
 }
 
 impl Receipt {

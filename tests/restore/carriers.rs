@@ -176,6 +176,39 @@ fn a_port_without_cable_comes_back_and_the_rest_of_it_with_the_carrier() {
 }
 
 #[test]
+fn an_address_that_comes_with_a_carrier_lost_under_the_cut_is_named_beforehand() {
+    world::inside(
+        "carriers::an_address_that_comes_with_a_carrier_lost_under_the_cut_is_named_beforehand",
+        |world| {
+            let (at, far) = host_and_far(world);
+            wait_for_dad(&at);
+            let local = || run(&at, "ip", &["-6", "-o", "addr", "show", "dev", "u0", "scope", "link"]);
+            let own = || local().split_whitespace().nth(3).map(str::to_owned);
+            wait_until("the link has its address", SOON, || own().is_some());
+            let made = own().unwrap();
+            let host = start(&at, &["u0"]);
+            for removed in [true, false] {
+                if removed {
+                    ip(&at, &format!("addr del {made} dev u0"));
+                }
+                let id = host.declare("link");
+                ip(&far, "link set e0 down");
+                let receipt = host.revert(&id);
+                let named = receipt.get("to_come").map(lines).unwrap_or_default();
+                assert_eq!(named.len(), usize::from(removed), "{receipt:#}");
+                assert!(named.iter().all(|line| line.contains(&made)), "{named:?}, not {made}");
+                let record = host.records("restored").pop().unwrap();
+                assert_eq!(lines(&record["details"]["to_come"]), named);
+                assert_eq!(own(), (!removed).then(|| made.clone()), "it is not there yet");
+                ip(&far, "link set e0 up");
+                wait_until("the kernel makes it", SOON, || own().as_ref() == Some(&made));
+                wait_for_dad(&at);
+            }
+        },
+    );
+}
+
+#[test]
 fn a_default_route_of_others_beside_ours_is_a_named_conflict_and_no_residue() {
     world::inside(
         "carriers::a_default_route_of_others_beside_ours_is_a_named_conflict_and_no_residue",

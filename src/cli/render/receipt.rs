@@ -45,5 +45,10 @@ pub(crate) fn receipt(receipt: &ReceiptView) -> String {
         "Changes of others that were kept",
         &receipt.kept_foreign_changes,
     );
-    text + &section(Paint::Caution, "Came back by meaning only", &receipt.not_recreated)
+    text += &section(Paint::Caution, "Came back by meaning only", &receipt.not_recreated);
+    text + &section(
+        Paint::Caution,
+        "Was not there before; the kernel makes it when the carrier comes",
+        &receipt.to_come,
+    )
 }

@@ -162,6 +162,7 @@ fn details(why: &str, back: &BroughtBack, left: &[String], set_aside: &[String])
             "conflicts": few(&receipt.conflicts),
             "kept_foreign_changes": few(&receipt.kept_foreign_changes),
             "not_recreated": few(&receipt.not_recreated),
+            "to_come": few(&receipt.to_come),
         }),
         BroughtBack::AfterReboot => json!({ "by": "marks", "after": "reboot" }),
         BroughtBack::ByMarks => json!({ "by": "marks" }),

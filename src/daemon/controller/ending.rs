@@ -217,6 +217,7 @@ impl Controller {
             "kept_foreign_changes": view.kept_foreign_changes,
             "conflicts": view.conflicts,
             "not_recreated": view.not_recreated,
+            "to_come": view.to_come,
         });
         let (event, kind) = if clean {
             (Event::Restored, EventKind::Restored)

@@ -112,6 +112,7 @@ pub(super) fn receipt(id: EmergencyId, receipt: &Receipt) -> ReceiptView {
         kept_foreign_changes: foreign,
         conflicts: receipt.conflicts.iter().map(ToString::to_string).collect(),
         not_recreated: lines(&receipt.not_recreated),
+        to_come: receipt.to_come.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -128,6 +129,7 @@ impl ReceiptView {
             kept_foreign_changes: Vec::new(),
             conflicts: Vec::new(),
             not_recreated: Vec::new(),
+            to_come: Vec::new(),
         }
     }
 }

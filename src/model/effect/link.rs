@@ -7,9 +7,6 @@ use super::super::sysctl;
 use super::address::{SCOPE_HOST, SCOPE_LINK, connect_v4, connect_v6, multicast_v6};
 use super::{Outcome, Snapshot, errno, is_on, nexthop, route};
 
-/// IPV6_MIN_MTU: below it a link has no IPv6.
-const MTU_MIN_V6: u32 = 1280;
-
 /// Creates an ifb, which begins down; other kinds are not ours to make.
 pub(super) fn add(state: &mut Snapshot, link: &Link) -> Result<Outcome, i32> {
     if state.link_named(&link.name).is_some() || state.link(link.index).is_some() {
@@ -167,9 +164,7 @@ pub(super) fn up(state: &mut Snapshot, index: u32) -> Result<Outcome, i32> {
     for address in of_link.iter().filter(|a| a.family == Family::V4) {
         connect_v4(state, address, true);
     }
-    let name = link.name.to_string();
-    let without_v6 = link.mtu < MTU_MIN_V6 || is_on(state, "ipv6", &name, "disable_ipv6");
-    if !without_v6 && !link.is_loopback() {
+    if speaks_v6(state, &link) {
         bring_v6(state, &link, &of_link)?;
     }
     for vlan in vlans(state, index, Stands::Down) {
@@ -188,6 +183,17 @@ fn bring_v6(state: &mut Snapshot, link: &Link, of_link: &[Address]) -> Result<()
         Some(own) => super::address::add(state, &own).map(|_| ()),
         None => Ok(()),
     }
+}
+
+/// The link-local address that the kernel makes of the link's hardware address when its carrier comes, if it speaks IPv6.
+/// A generation mode that the snapshot does not know is taken for the kernel's default.
+pub(crate) fn link_local_to_come(state: &Snapshot, link: &Link) -> Option<Address> {
+    speaks_v6(state, link).then(|| link_local(state, link)).flatten()
+}
+
+fn speaks_v6(state: &Snapshot, link: &Link) -> bool {
+    let off = link.mtu < Link::MTU_MIN_V6 || is_on(state, "ipv6", &link.name.to_string(), "disable_ipv6");
+    !off && !link.is_loopback()
 }
 
 /// The link-local address that `addrconf_dev_config()` makes of a hardware address of six bytes (RFC 4291 appendix A).

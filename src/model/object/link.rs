@@ -52,6 +52,8 @@ impl Link {
     pub const FLAG_LOOPBACK: u32 = 0x8;
     /// IFF_NOARP in `ifi_flags`: tunnels and serial lines, whose far end needs no hardware address.
     pub const FLAG_NOARP: u32 = 0x80;
+    /// IPV6_MIN_MTU in `include/uapi/linux/ipv6.h`: a link with a smaller MTU has no IPv6.
+    pub const MTU_MIN_V6: u32 = 1280;
 
     /// Whether it is the loopback device, which no cut ever touches.
     #[must_use]

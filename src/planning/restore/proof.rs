@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::change::Change;
 use crate::model::cut::Cut;
 use crate::model::diff::{diff, diff_by_meaning, is_kept_by_a_daemon, is_temporary, same_identity};
+use crate::model::effect;
 use crate::model::object::{Address, Attach, Family, Route, Rule};
 use crate::model::policy::Method;
 use crate::model::receipt::{Clash, Conflict, Receipt};
@@ -51,6 +52,7 @@ pub fn receipt(
         foreign: Vec::new(),
         conflicts: conflicts.clone(),
         not_recreated: Vec::new(),
+        to_come: to_come(&lost, after).into_iter().map(Object::Address).collect(),
     };
     let mut following = Vec::new();
     for difference in diff(&target, after) {
@@ -92,6 +94,23 @@ fn left_of_ours(baseline: &Snapshot, after: &Snapshot, remaining: &[Cut]) -> Vec
     // What is only moved, or comes and goes with the steps, is not left over.
     deleted.retain(|object| is_ours(object) && !added.contains(&object.to_string()));
     deleted.into_iter().map(Difference::Extra).collect()
+}
+
+/// The link-local addresses that the kernel will make of links without the carrier that they had: somebody had removed them,
+/// or the link had another hardware address then. A link that never had one gets its address as it would without a cut.
+fn to_come(lost: &Lost, after: &Snapshot) -> Vec<Address> {
+    let was_ready = |index: u32| {
+        let mut of_kernel = lost.target.routes.iter().filter(|r| super::lost::is_of_kernel_v6(r));
+        of_kernel.any(|r| r.link == Some(index) && r.destination.addr().is_multicast())
+    };
+    let waits = |index: u32| lost.has_no_carrier(after, index) && was_ready(index);
+    let links = after.links.iter().filter(|l| waits(l.index));
+    let made = links.filter_map(|link| effect::link_local_to_come(after, link));
+    let is_known = |address: &Address| {
+        let mut known = lost.target.addresses.iter().chain(&after.addresses);
+        known.any(|a| (a.link, a.own()) == (address.link, address.own()))
+    };
+    made.filter(|address| !is_known(address)).collect()
 }
 
 /// Filters of others in blocks of ours, which go with the last link that is bound to them.
