@@ -18,6 +18,10 @@ use crate::model::plan::{Plan, canonical_digest};
 use crate::model::policy::{Method, Policy};
 use crate::model::snapshot::{Object, Snapshot};
 
+/// Two for each peer of a lifeline and each next hop, at their own limits. Only a `forward` lifeline without `inside` can need
+/// more, on a host with thousands of on-link routes.
+const NEIGHBOUR_RULES_MAX: usize = 2 * (1024 + 256);
+
 /// The plan that puts a policy in force beside the cuts in force.
 ///
 /// `host` is the kernel now, `baseline` what the host goes back to; `pinned` holds the addresses that each `peer_names`
@@ -42,6 +46,7 @@ pub fn plan(
     }
     keeps_lifelines(&known, &cuts)?;
     let desired = desired_on(&known, host, &cuts)?;
+    check_neighbours(&desired)?;
     legs::check_legs(&cuts, &known, host)?;
     check_front(host, &desired)?;
     super::gate::check_front(host, &desired, &cut, &known)?;
@@ -103,6 +108,21 @@ fn without_cuts(host: &Snapshot, baseline: &Snapshot, in_force: &[Cut]) -> Snaps
 #[must_use]
 pub fn rules_in_front(now: &Snapshot, desired: &Desired) -> Vec<Rule> {
     slots::in_front(now, &our_rules(desired)).into_iter().cloned().collect()
+}
+
+/// Every packet walks past these rules. Asked before a cut begins, and never of one that is held.
+fn check_neighbours(desired: &Desired) -> Result<(), Refusal> {
+    let is_neighbours =
+        |o: &&Object| matches!(o, Object::Rule(r) if is_our_rule(r) && r.preference == slots::NEIGHBOUR);
+    let count = desired.present.iter().filter(is_neighbours).count();
+    if count > NEIGHBOUR_RULES_MAX {
+        return Err(Refusal::TooMany {
+            what: "rules for the ARP of on-link prefixes, which a `forward` lifeline needs for what it reaches",
+            count,
+            limit: NEIGHBOUR_RULES_MAX,
+        });
+    }
+    Ok(())
 }
 
 /// Somebody may have put a rule in front of ours since the baseline.

@@ -30,6 +30,18 @@ pub fn gateways_of(route: &Route, host: &Snapshot) -> Vec<(u32, IpAddr)> {
     all
 }
 
+/// The links over which a route reaches its destination itself: its own, its legs' and its nexthop objects' without a gateway.
+pub fn links_without_gateway<'a>(route: &'a Route, host: &'a Snapshot) -> impl Iterator<Item = u32> + use<'a> {
+    let plain = route.gateway.is_none() && route.nexthop.is_none();
+    let single = route.link.filter(|_| plain);
+    let legs = route.hops.iter().filter(|h| h.gateway.is_none()).map(|h| h.link);
+    let objects = route.nexthop.into_iter().flat_map(|id| members(id, host));
+    let objects = objects
+        .filter_map(|id| host.nexthop(id))
+        .filter(|n| n.gateway.is_none());
+    single.into_iter().chain(legs).chain(objects.filter_map(|n| n.link))
+}
+
 fn members(id: u32, host: &Snapshot) -> Vec<u32> {
     let group = host.nexthop(id).map(|n| &n.group);
     match group {

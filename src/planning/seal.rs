@@ -13,6 +13,7 @@ use super::detour::Ground;
 use super::extent::{Extent, is_on};
 use super::flow::{self, Course, Flow, TCP, UDP, icmp};
 use super::ours::{TABLE, is_local_rule};
+use super::reachability::links_without_gateway;
 use super::sections::Sections;
 use super::slots::{self, Room, Slots};
 use crate::model::cut::{Cut, Lifeline};
@@ -324,23 +325,28 @@ impl Layout<'_> {
             .iter()
             .filter_map(|a| IpNet::new(a.address, a.prefix_length).ok());
         let nets = subnets.map(|n| n.trunc()).chain(self.routes_without_gateway());
-        let on_link: BTreeSet<IpNet> = nets.filter(|n| n.addr().is_ipv4() && !n.addr().is_loopback()).collect();
+        let v4 = nets.filter(|n| n.addr().is_ipv4() && !n.addr().is_loopback());
+        // A host may have thousands of routes of one address each, and every packet walks past every rule.
+        let on_link = IpNet::aggregate(&v4.collect());
         let limited =
             |l: &&Lifeline| l.protocol != Transport::Any || !l.ports.is_empty() || l.direction == Direction::Forward;
         let anywhere = IpNet::new_assert(IpAddr::from([0, 0, 0, 0]), 0);
-        let mut all = BTreeSet::new();
+        let mut all = Vec::new();
         for lifeline in self.cuts.iter().flat_map(|c| &c.lifelines).filter(limited) {
             let unbounded = lifeline.direction == Direction::Forward && lifeline.inside.is_empty();
             let ends = flow::ends(lifeline, Family::V4).chain(unbounded.then_some(anywhere));
             all.extend(ends.flat_map(|end| on_link.iter().filter_map(move |net| narrower(&end, net))));
         }
-        all
+        IpNet::aggregate(&all).into_iter().collect()
     }
 
     /// What is reached over a link on which every peer is asked for its hardware address.
     fn routes_without_gateway(&self) -> impl Iterator<Item = IpNet> + use<'_> {
         let asks = |link: u32| self.baseline.link(link).is_some_and(Link::resolves_neighbours);
-        let on_link = move |r: &&Route| r.kind == Route::UNICAST && r.gateway.is_none() && r.link.is_some_and(asks);
+        let on_link = move |r: &&Route| {
+            let mut legs = links_without_gateway(r, self.baseline);
+            r.kind == Route::UNICAST && legs.any(asks)
+        };
         self.baseline
             .routes
             .iter()

@@ -7,6 +7,7 @@ pub(super) mod hosts;
 mod later;
 mod laws;
 mod legs;
+mod neighbours;
 pub(crate) mod packets;
 mod refusals;
 mod safety;
