@@ -12,7 +12,9 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::effect::{route, same_neighbour};
-use super::object::{Address, Attributes, Family, Link, Nexthop, Qdisc, Route, Volatile};
+use super::object::{
+    Address, Attributes, Family, Filter, Link, Neighbour, Nexthop, Qdisc, Route, Rule, Sysctl, Volatile,
+};
 use super::snapshot::{Difference, Object, Snapshot, route_key};
 
 /// Every difference, kind by kind, in canonical order.
@@ -37,12 +39,9 @@ pub fn diff(before: &Snapshot, after: &Snapshot) -> Vec<Difference> {
         Object::Nexthop,
     ));
     found.extend(kind(&b.routes, &a.routes, by_route_key, route::same, Object::Route));
-    let by_preference =
-        |x: &super::object::Rule, y: &super::object::Rule| (x.family, x.preference).cmp(&(y.family, y.preference));
+    let by_preference = |x: &Rule, y: &Rule| (x.family, x.preference).cmp(&(y.family, y.preference));
     found.extend(kind(&b.rules, &a.rules, by_preference, |x, y| x == y, Object::Rule));
-    let by_target = |x: &super::object::Neighbour, y: &super::object::Neighbour| {
-        (x.link, x.family, x.address).cmp(&(y.link, y.family, y.address))
-    };
+    let by_target = |x: &Neighbour, y: &Neighbour| (x.link, x.family, x.address).cmp(&(y.link, y.family, y.address));
     found.extend(kind(
         &b.neighbours,
         &a.neighbours,
@@ -52,9 +51,7 @@ pub fn diff(before: &Snapshot, after: &Snapshot) -> Vec<Difference> {
     ));
     let by_place = |x: &Qdisc, y: &Qdisc| (x.link, x.parent).cmp(&(y.link, y.parent));
     found.extend(kind(&b.qdiscs, &a.qdiscs, by_place, |_, _| true, Object::Qdisc));
-    let by_attach = |x: &super::object::Filter, y: &super::object::Filter| {
-        (x.attach, x.chain, x.preference).cmp(&(y.attach, y.chain, y.preference))
-    };
+    let by_attach = |x: &Filter, y: &Filter| (x.attach, x.chain, x.preference).cmp(&(y.attach, y.chain, y.preference));
     found.extend(kind(&b.filters, &a.filters, by_attach, |_, _| true, Object::Filter));
     found.extend(kind(
         &b.sysctls,
@@ -298,21 +295,80 @@ fn reordered<T: Clone>(group: &[Pair<'_, T>], wrap: &impl Fn(T) -> Object) -> Ve
     moved.map(|((x, _), there)| changed(*x, there, wrap)).collect()
 }
 
-/// Whether two objects have one identity: a delete that names the one hits the other.
+/// What is told apart from others of its kind: a delete that names the one hits the other if they are the same.
+pub trait Identity {
+    /// Whether two have one identity.
+    #[must_use]
+    fn is_same(&self, other: &Self) -> bool;
+}
+
+impl Identity for Link {
+    fn is_same(&self, other: &Self) -> bool {
+        self.index == other.index
+    }
+}
+
+impl Identity for Address {
+    fn is_same(&self, other: &Self) -> bool {
+        by_link(self, other).is_eq() && same_address(self, other)
+    }
+}
+
+impl Identity for Nexthop {
+    fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Identity for Route {
+    fn is_same(&self, other: &Self) -> bool {
+        by_route_key(self, other).is_eq() && route::same(self, other)
+    }
+}
+
+impl Identity for Rule {
+    fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl Identity for Neighbour {
+    fn is_same(&self, other: &Self) -> bool {
+        same_neighbour(self, other)
+    }
+}
+
+impl Identity for Qdisc {
+    fn is_same(&self, other: &Self) -> bool {
+        (self.link, self.parent) == (other.link, other.parent)
+    }
+}
+
+impl Identity for Filter {
+    fn is_same(&self, other: &Self) -> bool {
+        (self.attach, self.chain, self.preference) == (other.attach, other.chain, other.preference)
+    }
+}
+
+impl Identity for Sysctl {
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// Whether two objects are of one kind and have one identity.
 #[must_use]
 pub fn same_identity(a: &Object, b: &Object) -> bool {
     match (a, b) {
-        (Object::Link(x), Object::Link(y)) => same_link(x, y),
-        (Object::Address(x), Object::Address(y)) => by_link(x, y).is_eq() && same_address(x, y),
-        (Object::Nexthop(x), Object::Nexthop(y)) => x.id == y.id,
-        (Object::Route(x), Object::Route(y)) => by_route_key(x, y).is_eq() && route::same(x, y),
-        (Object::Rule(x), Object::Rule(y)) => x == y,
-        (Object::Neighbour(x), Object::Neighbour(y)) => same_neighbour(x, y),
-        (Object::Qdisc(x), Object::Qdisc(y)) => (x.link, x.parent) == (y.link, y.parent),
-        (Object::Filter(x), Object::Filter(y)) => {
-            (x.attach, x.chain, x.preference) == (y.attach, y.chain, y.preference)
-        }
-        (Object::Sysctl(x), Object::Sysctl(y)) => x.name == y.name,
+        (Object::Link(x), Object::Link(y)) => x.is_same(y),
+        (Object::Address(x), Object::Address(y)) => x.is_same(y),
+        (Object::Nexthop(x), Object::Nexthop(y)) => x.is_same(y),
+        (Object::Route(x), Object::Route(y)) => x.is_same(y),
+        (Object::Rule(x), Object::Rule(y)) => x.is_same(y),
+        (Object::Neighbour(x), Object::Neighbour(y)) => x.is_same(y),
+        (Object::Qdisc(x), Object::Qdisc(y)) => x.is_same(y),
+        (Object::Filter(x), Object::Filter(y)) => x.is_same(y),
+        (Object::Sysctl(x), Object::Sysctl(y)) => x.is_same(y),
         (
             Object::Link(_)
             | Object::Address(_)
@@ -326,10 +382,6 @@ pub fn same_identity(a: &Object, b: &Object) -> bool {
             _,
         ) => false,
     }
-}
-
-fn same_link(a: &Link, b: &Link) -> bool {
-    a.index == b.index
 }
 
 impl fmt::Display for Difference {

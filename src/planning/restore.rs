@@ -32,7 +32,7 @@ use std::net::IpAddr;
 
 use crate::model::change::{Change, LinkSetting, Outcome};
 use crate::model::cut::Cut;
-use crate::model::diff::{Pair, same_identity};
+use crate::model::diff::{Identity as _, Pair};
 use crate::model::effect;
 use crate::model::object::{Family, Link, Sysctl};
 use crate::model::plan::{Phase, Step};
@@ -298,9 +298,7 @@ impl Work {
                     .state
                     .link(a.link)
                     .is_some_and(|l| l.up && lost.carries(l) && lost.had_carrier(l))
-                && known
-                    .clone()
-                    .any(|t| same_identity(&Object::Address(t.clone()), &Object::Address((*a).clone())))
+                && known.clone().any(|t| t.is_same(a))
         };
         self.state
             .addresses

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::change::Change;
-use crate::model::diff::{is_temporary, pairs, same_identity};
+use crate::model::diff::{Identity as _, is_temporary, pairs};
 use crate::model::object::{Address, Family};
 use crate::model::snapshot::Object;
 
@@ -26,7 +26,7 @@ pub(super) fn unmake(work: &mut Work, lost: &Lost) {
 pub(super) fn is_made_by_raising(address: &Address, lost: &Lost) -> bool {
     address.is_link_local_of_kernel()
         && lost.brings(address.link)
-        && !lost.target.addresses.iter().any(|a| is_same(a, address))
+        && !lost.target.addresses.iter().any(|a| a.is_same(address))
 }
 
 pub(super) fn put_back(work: &mut Work, lost: &Lost) {
@@ -62,10 +62,6 @@ fn add(address: Address) -> Change {
     Change::Add(Object::Address(address))
 }
 
-fn is_same(a: &Address, b: &Address) -> bool {
-    same_identity(&Object::Address(a.clone()), &Object::Address(b.clone()))
-}
-
 /// Adds the last first. An address that is there already, because it survived or because the kernel made it before ours,
 /// and would then stand too far back is taken out and added anew: the link was down, so nobody used it.
 fn in_order(work: &Work, lost: &Lost, link: u32, missing: &[&Address]) -> Vec<Change> {
@@ -78,7 +74,7 @@ fn in_order(work: &Work, lost: &Lost, link: u32, missing: &[&Address]) -> Vec<Ch
     let mut before: BTreeMap<u8, Option<usize>> = BTreeMap::new();
     for address in wanted.rev() {
         let limit = before.entry(address.scope).or_insert(Some(usize::MAX));
-        let is_missing = missing.iter().any(|m| is_same(m, address));
+        let is_missing = missing.iter().any(|m| m.is_same(address));
         let at = now().position(|a| a == address);
         match (is_missing, at) {
             (true, _) => {

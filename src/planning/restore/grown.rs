@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::cut::Cut;
-use crate::model::diff::same_identity;
+use crate::model::diff::Identity;
 use crate::model::object::{Address, Link};
 use crate::model::snapshot::{Object, Snapshot, route_key};
 
@@ -98,21 +98,26 @@ fn removed(baseline: &Snapshot, host: &Snapshot, cut: &Cut, (standing, ended): (
 
 /// Whether the host has it. Routes are what is many, and stand in the order of their keys.
 fn is_there(host: &Snapshot, object: &Object) -> bool {
-    let same = |now: Object| same_identity(&now, object);
     match object {
         Object::Route(route) => {
             let key = route_key(route);
             let from = host.routes.partition_point(|r| route_key(r) < key);
-            let of_key = host.routes[from..].iter().take_while(|r| route_key(r) == key);
-            of_key.cloned().map(Object::Route).any(same)
+            let mut of_key = host.routes[from..].iter().take_while(|r| route_key(r) == key);
+            of_key.any(|r| r.is_same(route))
         }
-        Object::Address(_) => host.addresses.iter().cloned().map(Object::Address).any(same),
-        Object::Nexthop(_) => host.nexthops.iter().cloned().map(Object::Nexthop).any(same),
-        Object::Neighbour(_) => host.neighbours.iter().cloned().map(Object::Neighbour).any(same),
-        Object::Link(_) | Object::Rule(_) | Object::Qdisc(_) | Object::Filter(_) | Object::Sysctl(_) => {
-            host.objects().any(same)
-        }
+        Object::Link(x) => has(&host.links, x),
+        Object::Address(x) => has(&host.addresses, x),
+        Object::Nexthop(x) => has(&host.nexthops, x),
+        Object::Rule(x) => has(&host.rules, x),
+        Object::Neighbour(x) => has(&host.neighbours, x),
+        Object::Qdisc(x) => has(&host.qdiscs, x),
+        Object::Filter(x) => has(&host.filters, x),
+        Object::Sysctl(x) => has(&host.sysctls, x),
     }
+}
+
+fn has<T: Identity>(list: &[T], wanted: &T) -> bool {
+    list.iter().any(|x| x.is_same(wanted))
 }
 
 /// The links that the cut would set down and somebody else has set down already.
@@ -158,8 +163,7 @@ fn take_in_link(grown: &mut Snapshot, link: &Link) {
 /// A new address comes before the first known one that it stands before on the host. Among equals the kernel prefers the
 /// first, and the known ones keep their order: one that another cut took is not on the host to be compared with.
 fn take_in_address(grown: &mut Snapshot, host: &Snapshot, new: &Address) {
-    let same = |a: &Address| same_identity(&Object::Address(a.clone()), &Object::Address(new.clone()));
-    if let Some(known) = grown.addresses.iter_mut().find(|a| same(a)) {
+    if let Some(known) = grown.addresses.iter_mut().find(|a| a.is_same(new)) {
         *known = new.clone();
         return;
     }
@@ -171,23 +175,22 @@ fn take_in_address(grown: &mut Snapshot, host: &Snapshot, new: &Address) {
 }
 
 fn take_in(grown: &mut Snapshot, object: Object) {
-    let same = |known: Object| same_identity(&known, &object);
-    match &object {
+    match object {
         Object::Link(_) | Object::Address(_) => {}
-        Object::Nexthop(x) => put(&mut grown.nexthops, x, |k| same(Object::Nexthop(k.clone()))),
-        Object::Route(x) => put(&mut grown.routes, x, |k| same(Object::Route(k.clone()))),
-        Object::Rule(x) => put(&mut grown.rules, x, |k| same(Object::Rule(k.clone()))),
-        Object::Neighbour(x) => put(&mut grown.neighbours, x, |k| same(Object::Neighbour(k.clone()))),
-        Object::Qdisc(x) => put(&mut grown.qdiscs, x, |k| same(Object::Qdisc(k.clone()))),
-        Object::Filter(x) => put(&mut grown.filters, x, |k| same(Object::Filter(k.clone()))),
-        Object::Sysctl(x) => put(&mut grown.sysctls, x, |k| same(Object::Sysctl(k.clone()))),
+        Object::Nexthop(x) => put(&mut grown.nexthops, x),
+        Object::Route(x) => put(&mut grown.routes, x),
+        Object::Rule(x) => put(&mut grown.rules, x),
+        Object::Neighbour(x) => put(&mut grown.neighbours, x),
+        Object::Qdisc(x) => put(&mut grown.qdiscs, x),
+        Object::Filter(x) => put(&mut grown.filters, x),
+        Object::Sysctl(x) => put(&mut grown.sysctls, x),
     }
 }
 
-fn put<T: Clone>(list: &mut Vec<T>, new: &T, same: impl Fn(&T) -> bool) {
-    match list.iter_mut().find(|known| same(known)) {
-        Some(known) => *known = new.clone(),
-        None => list.push(new.clone()),
+fn put<T: Identity>(list: &mut Vec<T>, new: T) {
+    match list.iter_mut().find(|known| known.is_same(&new)) {
+        Some(known) => *known = new,
+        None => list.push(new),
     }
 }
 
