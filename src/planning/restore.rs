@@ -101,7 +101,8 @@ impl Wait {
 /// # Errors
 /// If the remaining cuts contradict one another; ended cuts never make a restore fail.
 pub fn restore(now: &Snapshot, baseline: &Snapshot, ended: &[Cut], remaining: &[Cut]) -> Result<Restoration, Refusal> {
-    let lost = Lost::to(baseline, ended, remaining);
+    let mut lost = Lost::to(baseline, ended, remaining);
+    lost.follow_names(now);
     let additive = super::steps(
         now,
         &super::desired_on(&super::with_new_links(baseline, now), now, remaining)?,

@@ -9,7 +9,7 @@ use crate::host::{Host, lines};
 use crate::policy::{Scope, policy};
 use crate::world::state::{assert_same, state, without_order};
 use crate::world::topology::{Topology, nasty};
-use crate::world::{self, World, ip, ip6, run, tc, try_run, wait_for_dad, wait_until};
+use crate::world::{self, World, ip, ip6, run, sysctl, tc, try_run, wait_for_dad, wait_until};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Our protocol number, as `ip` writes it.
@@ -278,6 +278,31 @@ fn a_filter_of_others_before_ours_is_named_and_no_state_is_called_whole() {
             scene.host.wait_for("in force", |status| status["state"] == "in-force");
             scene.host.revert(&id);
             assert_same(&before, &scene.state());
+        },
+    );
+}
+
+#[test]
+fn the_sysctls_of_a_link_that_others_rename_are_no_changes() {
+    world::inside(
+        "foreign::the_sysctls_of_a_link_that_others_rename_are_no_changes",
+        |world| {
+            let scene = Scene::new(world);
+            let at = scene.net.at();
+            for cut in ["gate", "link"] {
+                // What a router advertised, and goes with the link.
+                sysctl(at, "net.ipv6.conf.u0.mtu", "1300");
+                let id = scene.host.declare(cut);
+                scene.ip("link set dev u0 name u9");
+                let receipt = scene.host.revert(&id);
+                let named = lines(&receipt["kept_foreign_changes"]);
+                assert!(named.iter().any(|line| line.contains("u9: <")), "{cut}: {receipt:#}");
+                assert!(!named.iter().any(|line| line.contains("net.ipv")), "{cut}: {receipt:#}");
+                assert_eq!(lines(&receipt["conflicts"]), Vec::<String>::new(), "{cut}");
+                let mtu = run(at, "cat", &["/proc/sys/net/ipv6/conf/u9/mtu"]);
+                assert_eq!(mtu.trim(), "1300", "{cut}");
+                scene.ip("link set dev u9 name u0");
+            }
         },
     );
 }

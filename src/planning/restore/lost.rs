@@ -7,9 +7,10 @@ use crate::model::change::{Change, LinkSetting};
 use crate::model::cut::Cut;
 use crate::model::diff::{Pair, diff, is_kept_by_a_daemon, is_temporary, pairs};
 use crate::model::effect;
-use crate::model::object::{Family, Link, Neighbour, Route};
+use crate::model::object::{Family, Link, Neighbour, Route, Sysctl};
 use crate::model::policy::Method;
 use crate::model::snapshot::{Difference, Object, Snapshot, route_key};
+use crate::model::sysctl;
 
 use super::super::resolve::widen;
 use super::routes::{has_fixed_order, of_key};
@@ -57,6 +58,35 @@ impl Lost {
             lost.leave_for_later(&object);
         }
         lost
+    }
+
+    /// The sysctls of links by the names that these have now: a rename carries them along. Says whether any was renamed.
+    pub fn follow_names(&mut self, now: &Snapshot) -> bool {
+        let links = self.target.links.iter();
+        let here = links.filter_map(|then| Some((then, self.link_here(now, then.index)?)));
+        let renamed = here.filter(|(then, now)| then.name != now.name);
+        let names: Vec<(String, String)> = renamed
+            .map(|(then, now)| (then.name.to_string(), now.name.to_string()))
+            .collect();
+        let follow = |sysctl: &mut Sysctl| {
+            let name = names
+                .iter()
+                .find_map(|(then, now)| renamed_sysctl(&sysctl.name, then, now));
+            sysctl.name = name.unwrap_or_else(|| std::mem::take(&mut sysctl.name));
+        };
+        if names.is_empty() {
+            return false;
+        }
+        self.target.sysctls.iter_mut().for_each(follow);
+        self.objects.sysctls.iter_mut().for_each(follow);
+        let altered = self.altered.iter_mut().flat_map(|(then, taken)| [then, taken]);
+        for object in altered {
+            if let Object::Sysctl(sysctl) = object {
+                follow(sysctl);
+            }
+        }
+        self.target.sort();
+        true
     }
 
     /// What the ending cut left a part of, and those that ended before took the rest of: it could not come back then.
@@ -163,6 +193,13 @@ impl Lost {
         let waits = |link: &Link| link.up && !link.carrier.0;
         self.link_here(now, index).is_some_and(waits) && self.brings(index)
     }
+}
+
+/// The name of a sysctl of link `then` under the link's name now; none if it is not of that link.
+fn renamed_sysctl(name: &str, then: &str, now: &str) -> Option<String> {
+    let under = |family: &&str| name.strip_prefix(&sysctl::of_link(family, then, ""));
+    let (family, key) = ["ipv4", "ipv6"].iter().find_map(|f| Some((f, under(f)?)))?;
+    Some(sysctl::of_link(family, now, key))
 }
 
 /// The links without which an object cannot be.

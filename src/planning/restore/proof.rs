@@ -26,8 +26,12 @@ pub fn receipt(
     ended: &[Cut],
     remaining: &[Cut],
 ) -> Receipt {
-    let lost = Lost::to(baseline, ended, remaining);
-    let target = expected(&lost.target, after, remaining);
+    let mut lost = Lost::to(baseline, ended, remaining);
+    let mut target = expected(&lost.target, after, remaining);
+    let whole = target.digest();
+    if lost.follow_names(after) {
+        target = expected(&lost.target, after, remaining);
+    }
     let mut conflicts = super::put_back(after, &lost, Vec::new()).conflicts;
     conflicts.extend(super::routes::behind_others(after, &lost));
     conflicts.extend(swept_away(before_restore, after));
@@ -45,7 +49,7 @@ pub fn receipt(
         earlier: earlier(baseline, ended),
     };
     let mut receipt = Receipt {
-        baseline: target.digest(),
+        baseline: whole,
         after: after.digest(),
         moving: baseline.moving || after.moving,
         residues: Vec::new(),
