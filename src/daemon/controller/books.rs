@@ -360,6 +360,24 @@ impl Books {
         self.audit.as_ref().and_then(AuditFile::head).or(self.witnessed)
     }
 
+    /// Whether the log can be read, holds the declaration of an emergency, and nothing else of it.
+    pub(super) fn knows_no_more_than_declared(&self, id: EmergencyId) -> bool {
+        let Some(audit) = &self.audit else { return false };
+        let filter = Filter {
+            emergency: Some(id),
+            ..Filter::default()
+        };
+        let found = audit.records(&self.directory, &filter);
+        found.is_ok_and(|all| !all.is_empty() && all.iter().all(|r| r.event == EventKind::Declared))
+    }
+
+    /// The last record that the log is known to hold whole.
+    #[cfg(test)]
+    pub(super) fn acknowledged(&self) -> Option<Head> {
+        let stands = self.audit.as_ref().is_none_or(|audit| audit.stands().is_ok());
+        self.last().filter(|_| self.fault.is_none() && stands)
+    }
+
     /// Where the log stands.
     pub(super) fn head(&self) -> AuditHead {
         let (sequence, hash) = self

@@ -97,6 +97,9 @@ impl Controller {
         }
         // First what is over: it must not be laid again for even a moment.
         self.expire();
+        if found != Found::Rebooted {
+            self.drop_unbegun();
+        }
         let ids: Vec<EmergencyId> = self.emergencies.iter().map(|e| e.id).collect();
         for id in ids {
             self.take_up_one(id, found);
@@ -115,6 +118,34 @@ impl Controller {
             }
         }
         Ok(())
+    }
+
+    /// A declaration is carried out by the process that took it, or not at all: of one whose journal could not be written
+    /// for certain the caller was told that nothing is cut. Of such a one nothing is in the kernel, and nothing but its
+    /// declaration in the log.
+    fn drop_unbegun(&mut self) {
+        let applying = self.emergencies.iter().filter(|e| e.state == State::Applying);
+        let ids: Vec<EmergencyId> = applying.map(|e| e.id).collect();
+        for id in ids {
+            if self.books.knows_no_more_than_declared(id) && self.is_absent(id) {
+                warn!(emergency = %id, "declared and not begun, dropping it");
+                let why = json!({ "why": "the process that took it had not begun it" });
+                self.transition(id, Event::ApplyFailed, &Actor::Daemon, EventKind::ApplyFailed, why);
+                self.restore(id);
+            }
+        }
+    }
+
+    /// Whether a restore of it would find nothing to do. What cannot be read may hold it.
+    fn is_absent(&mut self, id: EmergencyId) -> bool {
+        let (Some(cut), Some(baseline)) = (self.cut_of(id), self.baseline.clone()) else {
+            return false;
+        };
+        let Ok(now) = self.look() else { return false };
+        let mut ended = self.ended_cuts();
+        ended.push(cut);
+        let others: Vec<_> = self.held().filter(|e| e.id != id).map(|e| e.cut.clone()).collect();
+        planning::restore(&now, &baseline, &ended, &others).is_ok_and(|restoration| restoration.steps.is_empty())
     }
 
     /// Finds the links of every cut again, by their names. Those that the host has not made yet are cut when they come.

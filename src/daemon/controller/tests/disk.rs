@@ -94,7 +94,9 @@ fn without_a_durable_record_nothing_is_cut_whichever_call_of_the_disk_fails() {
     for (at, errno, after) in faults(started, declared) {
         let context = format!("call {at} of {declared} fails, {after:?}");
         let mut bench = Bench::on(Arc::new(FaultyDisk::new(at, errno, after)));
-        match bench.declare(policy) {
+        let answer = bench.declare(policy);
+        let is_refused = answer.is_err();
+        match answer {
             Err(error) => {
                 refusals += 1;
                 assert!(
@@ -126,6 +128,14 @@ fn without_a_durable_record_nothing_is_cut_whichever_call_of_the_disk_fails() {
         if after == AfterFault::StaysBroken {
             // Nothing new begins on a broken disk; what it left behind is no obstacle to the next process.
             bench.restart();
+            if is_refused {
+                assert_eq!(
+                    bench.kernel.asked(),
+                    0,
+                    "{context}: refused, and cut by the next process"
+                );
+                assert!(bench.status().emergencies.is_empty(), "{context}");
+            }
             bench.pass(2 * super::DEFAULT_MS);
         }
         bench.assert_ended(&context);
