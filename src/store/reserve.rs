@@ -74,10 +74,10 @@ pub fn give_up(directory: &StateDirectory) -> Result<bool, StoreError> {
 /// Bytes that no file system makes smaller.
 fn contents() -> Vec<u8> {
     let mut state = 1_u64;
-    let mut bytes = Vec::with_capacity(1 << 20);
-    while (bytes.len() as u64) < RESERVE_BYTES {
+    let mut bytes = vec![0; 1 << 20];
+    for word in bytes.chunks_exact_mut(size_of_val(&state)) {
         state = state.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
-        bytes.extend_from_slice(&state.to_be_bytes());
+        word.copy_from_slice(&state.to_be_bytes());
     }
     bytes
 }

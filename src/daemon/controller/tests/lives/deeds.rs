@@ -1,15 +1,19 @@
 //! Carries out what the adversary chose, and notes what follows from it for the emergencies that are known.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::adversary::{self, ADDED, Change as Theirs, Event, Foreign};
 use super::life::{Known, Life};
 use super::world::{INSIDE, Kind, TOTAL_MS, UPLINK};
+use crate::api::DeclareRequest;
 use crate::api::error::{ApiError, Code};
-use crate::api::{DeclareRequest, PlanRequest};
 use crate::daemon::clock::Clock as _;
 use crate::daemon::command::{Command, Preconditions};
+use crate::daemon::controller::Controller;
 use crate::daemon::controller::tests::{ask, request};
+use crate::daemon::policies::Policies;
 use crate::kernel::sim::ModelKernel;
 use crate::model::change::{Change, LinkSetting, Outcome};
 use crate::model::effect;
@@ -35,7 +39,8 @@ pub(super) fn happen(life: &mut Life, event: &Event, each: Each<'_>) -> Result<(
         Event::Extend(by_ms) => extend(life, *by_ms),
         Event::Revert => revert(life),
         Event::Look => {
-            life.run(|c| (ask(c, Command::Status).is_ok(), ask(c, Command::Readiness).is_ok()));
+            let kind = Kind::any(&mut life.random);
+            life.run(|controller| look(controller, kind));
         }
         Event::Kill => life.kill(),
         Event::KillAt(calls) => life.fate.kill_at(*calls),
@@ -62,6 +67,18 @@ pub(super) fn happen(life: &mut Life, event: &Event, each: Each<'_>) -> Result<(
     each(life)
 }
 
+/// Whether it could cut is asked for one kind: a plan for each of the policies would take longer than all else.
+fn look(controller: &mut Controller, kind: Kind) -> bool {
+    let all = std::mem::take(&mut controller.policies);
+    if let Some(one) = all.iter().find(|loaded| loaded.policy.name.as_ref() == kind.policy()) {
+        let name = kind.policy();
+        controller.policies = Policies::default().with(Path::new(&name), one.source.clone()).unwrap();
+    }
+    let answers = (ask(controller, Command::Status), ask(controller, Command::Readiness));
+    controller.policies = all;
+    answers.0.is_ok() && answers.1.is_ok()
+}
+
 fn declare(life: &mut Life, kind: Kind, duration_ms: Option<u64>, confirm_within_ms: Option<u64>) {
     let request = DeclareRequest {
         duration_ms,
@@ -74,14 +91,10 @@ fn declare(life: &mut Life, kind: Kind, duration_ms: Option<u64>, confirm_within
     note_answer(life, answer.map(|a| a.map(|view| view.policy)));
 }
 
-pub(super) fn ask_for_a_plan(life: &mut Life) {
-    let request = PlanRequest {
-        policy: "seal-closed-closed".to_owned(),
-        duration_ms: None,
-        session: None,
-    };
-    let answer = life.run(|c| ask(c, |reply| Command::Plan(request, reply)));
-    note_answer(life, answer.map(|a| a.map(|plan| plan.policy)));
+/// Asks for what cannot be, which is recorded and changes nothing.
+pub(super) fn ask_in_vain(life: &mut Life) {
+    let answer = life.run(|c| ask(c, |reply| Command::Revert("nobody's".to_owned(), reply)));
+    note_answer(life, answer.map(|a| a.map(|receipt| receipt.residues)));
 }
 
 fn note_answer<T: std::fmt::Debug>(life: &mut Life, answer: Option<Result<T, ApiError>>) {

@@ -63,14 +63,8 @@ fn lifelines_go_on(life: &Life, happened: Happened) -> Result<(), String> {
 }
 
 fn note_head(life: &mut Life) {
-    let Some(head) = life.controller().map(|c| c.books.head()) else {
-        return;
-    };
-    if head.healthy && head.sequence > 0 {
-        let hash = head.hash.parse().expect("a head has a hash");
-        let sequence = head.sequence;
-        life.heads.insert(sequence, Head { sequence, hash });
-    }
+    let acknowledged = life.controller().and_then(|c| c.books.acknowledged());
+    life.heads.extend(acknowledged.map(|head| (head.sequence, head)));
 }
 
 /// With nothing in force the host is as it would be had there never been a cut.

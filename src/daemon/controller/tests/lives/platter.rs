@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,6 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::fate::{Fate, Killed};
 use super::random::Random;
 use crate::store::disk::{Disk, RealDisk};
+
+/// Of a longer write only the two ends are kept, and zeros between them: only the reserve is written so, of which nobody
+/// reads more than its last byte.
+const LONG: usize = 256 << 10;
+const END: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(super) struct Platter {
@@ -87,6 +92,15 @@ impl Account {
     }
 }
 
+/// What is kept of a write.
+fn ends(bytes: &[u8]) -> Vec<(u64, &[u8])> {
+    if bytes.len() <= LONG {
+        return vec![(0, bytes)];
+    }
+    let last = bytes.len() - END;
+    vec![(0, &bytes[..END]), (u64::try_from(last).unwrap(), &bytes[last..])]
+}
+
 /// The files but the lock.
 fn list(folder: &Path) -> Vec<(String, u64)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
@@ -157,7 +171,13 @@ impl Platter {
             fs::remove_file(self.folder.join(name)).unwrap();
         }
         for (name, place) in &account.durable {
-            fs::write(self.folder.join(name), &account.files[*place].durable).unwrap();
+            let (file, bytes) = (
+                File::create(self.folder.join(name)).unwrap(),
+                &account.files[*place].durable,
+            );
+            for (at, bytes) in ends(bytes) {
+                file.write_all_at(bytes, at).unwrap();
+            }
         }
     }
 
@@ -197,9 +217,13 @@ impl Disk for Platter {
         } else {
             bytes
         };
-        let pending = Pending::Write(offset, taken.to_vec());
-        self.account().of(file).pending.push(pending);
-        let written = RealDisk.write_at(file, offset, taken);
+        let mut written = Ok(0);
+        for (at, bytes) in ends(taken) {
+            let pending = Pending::Write(offset + at, bytes.to_vec());
+            self.account().of(file).pending.push(pending);
+            written = RealDisk.write_at(file, offset + at, bytes);
+        }
+        let written = written.map(|_| taken.len());
         if last {
             resume_unwind(Box::new(Killed));
         }
