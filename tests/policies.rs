@@ -10,8 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use portcullis::model::policy::NameOf;
 use portcullis::model::policy::{Affects, Direction, Method, Policy, Transport};
-use portcullis::model::policy_file::{Code, Colour, PolicyErrors, SOURCE_MAX_BYTES, parse};
+use portcullis::model::policy_file::{Code, Colour, PolicyErrors, SOURCE_MAX_BYTES, parse, parse_on_host};
 use proptest::prelude::*;
 
 fn root(below: &str) -> PathBuf {
@@ -90,7 +91,8 @@ fn every_bad_policy_is_refused_as_its_golden_file_says() {
         );
     }
     let unseen: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(*code)).collect();
-    assert_eq!(unseen, [&Code::TooLarge], "codes without a case");
+    // The first needs a long file, the other a host.
+    assert_eq!(unseen, [&Code::TooLarge, &Code::UnknownPeople], "codes without a case");
 }
 
 fn assert_consistent(errors: &PolicyErrors, source: &str) {
@@ -117,6 +119,19 @@ fn a_file_that_is_too_long_is_refused_unread() {
     let errors = parse("long.toml", &source).unwrap_err();
     assert_eq!(errors.errors()[0].code, Code::TooLarge);
     assert_eq!(errors.errors().len(), 1);
+}
+
+#[test]
+fn whoever_the_host_does_not_know_is_named_with_the_place() {
+    let shipped = fs::read_to_string("policies/isolate-host.toml").unwrap();
+    let source = shipped + "\n[who]\ndeclare = { users = [\"ada\"], groups = [\"ada\", \"ops\"] }\n";
+    let policy = parse("policy.toml", &source).unwrap();
+    assert_eq!(policy.who.declare.unwrap().groups.len(), 2);
+    let knows = |what, name: &str| what == NameOf::Group && name == "ops";
+    let errors = parse_on_host("policy.toml", &source, &knows).unwrap_err();
+    let said: Vec<&str> = errors.errors().iter().map(|error| error.message.as_str()).collect();
+    assert_eq!(said, ["no user \"ada\" on this host", "no group \"ada\" on this host"]);
+    assert!(errors.errors().iter().all(|error| error.code == Code::UnknownPeople));
 }
 
 #[test]

@@ -8,6 +8,8 @@
 )]
 
 mod daemon;
+#[path = "readme/rights.rs"]
+mod rights;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -16,6 +16,22 @@ pub enum Right {
     Revert,
 }
 
+impl Right {
+    /// Every right.
+    pub const ALL: [Self; 4] = [Self::Observe, Self::Plan, Self::Declare, Self::Revert];
+
+    /// The right as it is written everywhere.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Plan => "plan",
+            Self::Declare => "declare",
+            Self::Revert => "revert",
+        }
+    }
+}
+
 /// An HTTP verb that the API uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {

@@ -1,11 +1,10 @@
-//! From a peer's credentials to the actor in the audit log: everything that the kernel and `/proc` say of it.
-//!
-//! It is for the record, never for a decision: a process id may be reused between the accept and the reading.
+//! From a peer to the actor in the audit log: who it is, and what of that could be another's word.
 
 use std::fs;
 
 use super::command::Peer;
-use crate::model::record::{self, Actor};
+use super::peer::Identity;
+use crate::model::record::{self, Actor, Hearsay};
 
 /// More than any `/etc/passwd` that belongs on a gateway; beyond it names are left out.
 const PASSWD_MAX_BYTES: u64 = 1024 * 1024;
@@ -13,18 +12,29 @@ const PASSWD_MAX_BYTES: u64 = 1024 * 1024;
 /// The actor for a peer.
 #[must_use]
 pub fn of(peer: &Peer) -> Actor {
-    let process = peer.pid.and_then(|pid| u32::try_from(pid).ok());
-    let proc = |file: &str| process.map(|pid| format!("/proc/{pid}/{file}"));
+    let process = peer.process.clone();
+    let all = [Hearsay::Executable, Hearsay::Groups, Hearsay::LoginUid, Hearsay::Unit];
+    let known = [
+        process.executable.is_some(),
+        !process.groups.is_empty(),
+        process.login_uid.is_some(),
+        process.unit.is_some(),
+    ];
+    // A process may become another program, or move to another unit, after it connected.
+    let in_doubt = |hearsay: &Hearsay| match process.identity {
+        Identity::Pidfd => matches!(hearsay, Hearsay::Executable | Hearsay::Unit),
+        Identity::StartTime | Identity::Unknown => true,
+    };
+    let hearsay = all.into_iter().zip(known).filter(|(_, known)| *known);
     Actor::Peer(record::Peer {
-        executable: proc("exe")
-            .and_then(|p| fs::read_link(p).ok())
-            .map(|p| p.to_string_lossy().into_owned()),
+        hearsay: hearsay.map(|(which, _)| which).filter(in_doubt).collect(),
+        executable: process.executable,
         gid: peer.gid,
-        login_uid: proc("loginuid")
-            .and_then(|p| fs::read_to_string(p).ok())
-            .and_then(|text| login_uid(&text)),
-        pid: process.unwrap_or(0),
+        groups: process.groups,
+        login_uid: process.login_uid,
+        pid: peer.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
         uid: peer.uid,
+        unit: process.unit,
         user: user_name(peer.uid),
     })
 }
@@ -39,11 +49,6 @@ pub fn spoken(actor: &Actor) -> String {
         }) => format!("{user} (uid {uid})"),
         Actor::Peer(record::Peer { user: None, uid, .. }) => format!("uid {uid}"),
     }
-}
-
-/// `u32::MAX` stands for "not set" (`loginuid_set()` in `include/linux/audit.h`).
-fn login_uid(text: &str) -> Option<u32> {
-    text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
 }
 
 fn user_name(uid: u32) -> Option<String> {
@@ -82,25 +87,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_named_and_an_unset_login_is_left_out() {
+    fn root_is_named() {
         assert_eq!(user_name(0).as_deref(), Some("root"));
-        assert_eq!(login_uid("4294967295\n"), None);
-        assert_eq!(login_uid("1000\n"), Some(1000));
     }
 
     #[test]
-    fn this_process_is_described_by_its_executable() {
-        let peer = Peer {
-            uid: 0,
-            gid: 0,
-            pid: i32::try_from(std::process::id()).ok(),
-        };
-        let Actor::Peer(described) = of(&peer) else {
-            panic!("a peer is no daemon")
-        };
-        assert_eq!(
-            described.executable,
-            std::env::current_exe().ok().map(|p| p.display().to_string())
-        );
+    fn what_is_known_is_recorded_and_what_could_be_another_s_word_is_marked() {
+        let mut peer = Peer::new(0, 0, Some(7));
+        peer.process.executable = Some("/usr/bin/curl".to_owned());
+        peer.process.groups = vec![4];
+        for (identity, marked) in [
+            (Identity::Pidfd, vec![Hearsay::Executable]),
+            (Identity::StartTime, vec![Hearsay::Executable, Hearsay::Groups]),
+        ] {
+            peer.process.identity = identity;
+            let Actor::Peer(described) = of(&peer) else {
+                panic!("a peer is no daemon")
+            };
+            assert_eq!(described.executable.as_deref(), Some("/usr/bin/curl"));
+            assert_eq!((described.pid, described.groups), (7, vec![4]));
+            assert_eq!(described.hearsay, marked, "{identity:?}");
+        }
     }
 }

@@ -2,22 +2,12 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use super::peer::Peer;
 use crate::api::error::{ApiError, Code};
 use crate::api::{
     AuditHead, AuditPage, AuditQuery, DeclareRequest, EmergencyView, PlanRequest, PlanView, PolicySummary, PolicyView,
     Readiness, ReceiptView, Status,
 };
-
-/// Who is asking: what the kernel said of the socket's other end when it was accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Effective user id (SO_PEERCRED, unix(7)).
-    pub uid: u32,
-    /// Effective group id.
-    pub gid: u32,
-    /// Process id; may have been reused since, so it is for the record and never for a decision.
-    pub pid: Option<i32>,
-}
 
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<Result<T, ApiError>>;

@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::controller::Arm;
+use super::rights::{self, Grantees, Grants, UnknownName, Whom};
+use crate::api::rights::Right;
+use crate::model::policy::NameOf;
 
 /// Where the configuration file is looked for.
 pub const CONFIG_FILE: &str = "/etc/portcullis/portcullis.toml";
@@ -61,6 +65,25 @@ struct Written {
     audit_key: Option<PathBuf>,
     socket_group: Option<String>,
     arm: bool,
+    rights: Option<WrittenRights>,
+}
+
+/// The table `[rights]`: once it is there, what it does not grant is denied.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct WrittenRights {
+    observe: WrittenPeople,
+    plan: WrittenPeople,
+    declare: WrittenPeople,
+    revert: WrittenPeople,
+}
+
+/// Users and groups by name, each with its place in the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenPeople {
+    users: Vec<Spanned<String>>,
+    groups: Vec<Spanned<String>>,
 }
 
 /// Everything decided.
@@ -78,6 +101,18 @@ pub struct Config {
     pub socket_group: Option<String>,
     /// Whether the host is to be armed.
     pub arm: Arm,
+    /// Who holds which right.
+    pub grants: Grants,
+    /// Whom `[rights]` names and this host does not know: an error, unless a cut is held.
+    pub unknown: Option<UnknownPeople>,
+}
+
+/// Names in `[rights]` that nobody has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("configuration {path} is not valid:\n{}", lines.join("\n"))]
+pub struct UnknownPeople {
+    path: PathBuf,
+    lines: Vec<String>,
 }
 
 /// Why the configuration is not valid.
@@ -114,11 +149,22 @@ impl Config {
     /// # Errors
     /// If the file cannot be read or is not valid; an absent file is an error only if a flag names it.
     pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
-        let written = match &flags.config {
-            Some(path) => read(path)?,
-            None if Path::new(CONFIG_FILE).exists() => read(Path::new(CONFIG_FILE))?,
-            None => Written::default(),
+        let (path, text) = match &flags.config {
+            Some(path) => (path.as_path(), read(path)?),
+            None if Path::new(CONFIG_FILE).exists() => (Path::new(CONFIG_FILE), read(Path::new(CONFIG_FILE))?),
+            None => (Path::new(CONFIG_FILE), String::new()),
         };
+        let written: Written = toml::from_str(&text).map_err(|e| ConfigError::Parse {
+            path: path.to_owned(),
+            message: e.to_string(),
+        })?;
+        let (grants, lines) = written
+            .rights
+            .map_or_else(Default::default, |rights| grants(&rights, &text));
+        let unknown = (!lines.is_empty()).then(|| UnknownPeople {
+            path: path.to_owned(),
+            lines,
+        });
         let pick = |flag: &Option<PathBuf>, file: Option<PathBuf>, default: &str| {
             flag.clone().or(file).unwrap_or_else(|| PathBuf::from(default))
         };
@@ -131,11 +177,44 @@ impl Config {
             socket,
             socket_group: flags.socket_group.clone().or(written.socket_group),
             arm: if flags.arm || written.arm { Arm::On } else { Arm::Off },
+            grants,
+            unknown,
         })
     }
 }
 
-fn read(path: &Path) -> Result<Written, ConfigError> {
+/// The rights, and a line for each name that nobody has. Whoever has that name holds nothing.
+fn grants(written: &WrittenRights, text: &str) -> (Grants, Vec<String>) {
+    let mut unknown = Vec::new();
+    let of_right = |right| match right {
+        Right::Observe => &written.observe,
+        Right::Plan => &written.plan,
+        Right::Declare => &written.declare,
+        Right::Revert => &written.revert,
+    };
+    let grants = Right::ALL.into_iter().fold(Grants::none(), |grants, right| {
+        let people = of_right(right);
+        let users = people.users.iter().map(|name| (NameOf::User, name));
+        let mut whom = Whom::default();
+        for (what, name) in users.chain(people.groups.iter().map(|name| (NameOf::Group, name))) {
+            match rights::number(what, name.get_ref()) {
+                Ok(number) => whom.add(what, name.get_ref(), number),
+                Err(error) => unknown.push(placed(&error, text, name.span().start)),
+            }
+        }
+        grants.grant(right, Grantees::Named(whom))
+    });
+    (grants, unknown)
+}
+
+fn placed(error: &UnknownName, text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {error}")
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
     let failed = |source| ConfigError::Read {
         path: path.to_owned(),
         source,
@@ -153,10 +232,7 @@ fn read(path: &Path) -> Result<Written, ConfigError> {
     if text.len() as u64 > CONFIG_MAX_BYTES {
         return Err(ConfigError::TooLong { path: path.to_owned() });
     }
-    toml::from_str(&text).map_err(|e| ConfigError::Parse {
-        path: path.to_owned(),
-        message: e.to_string(),
-    })
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -206,6 +282,53 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("line 2") && error.contains("socet"), "{error}");
+    }
+
+    #[test]
+    fn without_a_table_of_rights_the_socket_is_the_grant_and_with_one_what_is_not_granted_is_denied() {
+        assert_eq!(with_file("arm = false\n", &[]).unwrap().grants, Grants::default());
+        let none = with_file("[rights]\n", &[]).unwrap().grants;
+        let some = "[rights]\nobserve = { groups = [\"daemon\"] }\nrevert = { users = [\"root\", \"nobody\"] }\n";
+        let some = with_file(some, &[]).unwrap().grants;
+        let named = |grants: &Grants, right| match grants.holders(right) {
+            Some(Grantees::Named(whom)) => whom.to_string(),
+            other => panic!("{right:?}: {other:?}"),
+        };
+        for right in Right::ALL {
+            assert_eq!(named(&none, right), "nobody");
+        }
+        assert_eq!(named(&some, Right::Observe), "groups daemon");
+        assert_eq!(named(&some, Right::Declare), "nobody");
+        assert_eq!(named(&some, Right::Revert), "users nobody, root");
+    }
+
+    #[test]
+    fn whoever_is_unknown_here_is_named_with_line_and_column_and_holds_nothing() {
+        let text = "[rights]\nobserve = { users = [\"root\",\n  \"no-such-user\"], groups = [\"no-such-group\"] }\n";
+        let config = with_file(text, &[]).unwrap();
+        let unknown = config.unknown.unwrap().to_string();
+        for line in [
+            "line 3, column 3: no user \"no-such-user\" on this host",
+            "line 3, column 30: no group \"no-such-group\" on this host",
+        ] {
+            assert!(unknown.contains(line), "{unknown}");
+        }
+        assert_eq!(
+            config
+                .grants
+                .holders(Right::Observe)
+                .map(|g| format!("{g:?}").contains("no-such")),
+            Some(false)
+        );
+    }
+
+    #[test]
+    fn a_right_that_there_is_not_is_refused_with_its_line() {
+        let error = with_file("[rights]\nadminister = { users = [\"root\"] }\n", &[]).unwrap_err();
+        assert!(
+            error.to_string().contains("line 2") && error.to_string().contains("administer"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -260,11 +260,7 @@ fn take_over(directory: StateDirectory, state: &Path, keeping: &Keeping, told: &
     };
     let service = Service::take_up(directory, Policies::default(), post).map_err(io::Error::other)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let own = Peer {
-        uid: nix::unistd::geteuid().as_raw(),
-        gid: nix::unistd::getegid().as_raw(),
-        pid: i32::try_from(std::process::id()).ok(),
-    };
+    let own = Peer::own();
     let holds = || {
         let answer = runtime.block_on(service.handle().ask(own.clone(), Command::Emergencies));
         answer.is_ok_and(|emergencies| !emergencies.is_empty())

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
+use super::check;
 use super::config::{self, Config, Flags};
 use super::guardian;
 use super::namespace::ClaimError;
@@ -74,13 +75,15 @@ fn tell(flags: &Flags, failure: &Failure) {
 
 fn run(flags: &Flags) -> Result<(), Failure> {
     let config = Config::load(flags).map_err(|e| Failure::Invalid(Box::new(e)))?;
+    known_people(flags, &config)?;
     let policies = policies(flags, &config)?;
     if flags.check {
-        return report_check(&policies);
+        return check::report(&config, &policies).map_err(|e| Failure::Broken(Box::new(e)));
     }
     let broken = |e: std::io::Error| Failure::Broken(Box::new(e));
-    let server =
-        Server::bind(&config.socket, config.socket_group.as_deref()).map_err(|e| Failure::Broken(Box::new(e)))?;
+    let server = Server::bind(&config.socket, config.socket_group.as_deref())
+        .map_err(|e| Failure::Broken(Box::new(e)))?
+        .with_grants(config.grants.clone());
     let post = Post {
         guard: Guard::Guardian,
         supervisor: Supervisor::of_process(),
@@ -98,6 +101,20 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     served.map_err(broken)
 }
 
+/// Somebody whom this host does not know (any more) is no reason to let go of a cut either: they hold nothing.
+fn known_people(flags: &Flags, config: &Config) -> Result<(), Failure> {
+    match &config.unknown {
+        None => Ok(()),
+        Some(unknown) if flags.check || !journal::stands_at(&config.state) => {
+            Err(Failure::Invalid(Box::new(unknown.clone())))
+        }
+        Some(unknown) => {
+            error!(why = %unknown, "holding what the journal holds; whoever is not known holds no right");
+            Ok(())
+        }
+    }
+}
+
 /// A policy that is not valid is no reason to let go of a cut that is held: then nothing new can be declared, that is all.
 fn policies(flags: &Flags, config: &Config) -> Result<Policies, Failure> {
     Policies::load(&config.policies).or_else(|invalid| {
@@ -111,17 +128,6 @@ fn policies(flags: &Flags, config: &Config) -> Result<Policies, Failure> {
         );
         Ok(Policies::default())
     })
-}
-
-fn report_check(policies: &Policies) -> Result<(), Failure> {
-    let names: Vec<String> = policies.iter().map(|l| l.policy.name.to_string()).collect();
-    writeln!(
-        std::io::stdout(),
-        "configuration and {} policies are valid: {}",
-        names.len(),
-        names.join(", ")
-    )
-    .map_err(|e| Failure::Broken(Box::new(e)))
 }
 
 async fn serve(server: Server, service: &Service) -> std::io::Result<()> {

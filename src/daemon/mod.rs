@@ -6,6 +6,7 @@
 //! service manager.
 
 pub mod actor;
+pub mod check;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -17,8 +18,10 @@ pub mod monitor;
 pub mod namespace;
 pub mod no_plan;
 pub mod offline;
+pub mod peer;
 pub mod policies;
 pub mod resolver;
+pub mod rights;
 pub mod server;
 pub mod service;
 pub mod supervisor;

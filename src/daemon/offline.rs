@@ -47,11 +47,7 @@ pub fn restore(wanted: &Place) -> Result<OfflineRestore, NotRestored> {
     let claim = namespace::claim().map_err(|e| claimed(&e))?;
     let kernel = Netlink::open().map_err(|e| unusable(&e, "rtnetlink must answer in this namespace"))?;
     let clock = SystemClock::new().map_err(|e| unusable(&e, "mount /proc"))?;
-    let asker = actor::of(&Peer {
-        uid: nix::unistd::getuid().as_raw(),
-        gid: nix::unistd::getgid().as_raw(),
-        pid: i32::try_from(std::process::id()).ok(),
-    });
+    let asker = actor::of(&Peer::own());
     let done = Controller::restore_offline(Box::new(kernel), Box::new(clock), directory, &keeping, &asker).map_err(
         |e| match &e {
             StartError::Store(store) => unusable(&e, &store.hint()),

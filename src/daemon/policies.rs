@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
+use super::rights::{self, Whom};
 use crate::model::names::{Digest, PolicyName};
 use crate::model::plan::canonical_digest;
 use crate::model::policy::Policy;
@@ -25,6 +26,26 @@ pub struct Loaded {
     pub digest: Digest,
     /// The file's text.
     pub source: String,
+    /// To whom it leaves what.
+    pub who: Narrowed,
+}
+
+/// To whom a policy leaves a right; none: to all who hold it.
+#[derive(Clone, Debug, Default)]
+pub struct Narrowed {
+    /// Planning, declaring, confirming and extending.
+    pub declare: Option<Whom>,
+    /// Ending.
+    pub revert: Option<Whom>,
+}
+
+impl Narrowed {
+    fn of(policy: &Policy) -> Self {
+        Self {
+            declare: policy.who.declare.as_ref().map(Whom::known),
+            revert: policy.who.revert.as_ref().map(Whom::known),
+        }
+    }
 }
 
 /// All policies, by name.
@@ -89,9 +110,12 @@ impl Policies {
                 limit: format!("{FILES_MAX} policies"),
             });
         }
-        files
-            .iter()
-            .try_fold(Self::default(), |loaded, path| loaded.with(path, read(path)?))
+        files.iter().try_fold(Self::default(), |loaded, path| {
+            let source = read(path)?;
+            let knows = |what, name: &str| rights::number(what, name).is_ok();
+            let policy = policy_file::parse_on_host(&path.display().to_string(), &source, &knows);
+            loaded.and(path, policy.map_err(LoadError::Invalid)?, source)
+        })
     }
 
     /// Just these sources, under the file names given: for a drill.
@@ -102,15 +126,20 @@ impl Policies {
         Self::default().with(file, source)
     }
 
-    pub(super) fn with(mut self, path: &Path, source: String) -> Result<Self, LoadError> {
+    pub(super) fn with(self, path: &Path, source: String) -> Result<Self, LoadError> {
         let policy = policy_file::parse(&path.display().to_string(), &source).map_err(LoadError::Invalid)?;
+        self.and(path, policy, source)
+    }
+
+    fn and(mut self, path: &Path, policy: Policy, source: String) -> Result<Self, LoadError> {
         let name = policy.name.clone();
-        let digest = canonical_digest(&policy);
-        if self
-            .by_name
-            .insert(name.clone(), Loaded { policy, digest, source })
-            .is_some()
-        {
+        let loaded = Loaded {
+            digest: canonical_digest(&policy),
+            who: Narrowed::of(&policy),
+            policy,
+            source,
+        };
+        if self.by_name.insert(name.clone(), loaded).is_some() {
             return Err(LoadError::Twice {
                 name,
                 path: path.to_owned(),

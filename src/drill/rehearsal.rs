@@ -105,7 +105,7 @@ impl<'a> Rehearsal<'a> {
         let peer = Peer {
             uid: 0,
             gid: 0,
-            pid: i32::try_from(std::process::id()).ok(),
+            ..Peer::own()
         };
         Ok(self.runtime.block_on(self.handle.ask(peer, command))?)
     }

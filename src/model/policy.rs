@@ -37,6 +37,57 @@ pub struct Policy {
     pub fail: FailDirections,
     /// What those affected are told.
     pub notice: String,
+    /// Who may, of those who hold the right.
+    #[serde(default, skip_serializing_if = "Who::is_everybody")]
+    pub who: Who,
+}
+
+/// To whom a policy leaves a right; none: to all who hold it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Who {
+    /// Who may plan, declare, confirm and extend.
+    pub declare: Option<People>,
+    /// Who may end it; any one of them.
+    pub revert: Option<People>,
+}
+
+/// Users and groups of the host, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct People {
+    /// Users (passwd(5)).
+    pub users: BTreeSet<String>,
+    /// Groups, primary or supplementary (group(5)).
+    pub groups: BTreeSet<String>,
+}
+
+/// Whose name it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameOf {
+    /// A user (passwd(5)).
+    User,
+    /// A group (group(5)).
+    Group,
+}
+
+impl NameOf {
+    /// As messages call it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+        }
+    }
+}
+
+impl Who {
+    /// Whether nothing is narrowed.
+    #[must_use]
+    pub fn is_everybody(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What an emergency is declared for.

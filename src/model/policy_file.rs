@@ -15,13 +15,14 @@ mod routes;
 mod rules;
 mod scope;
 mod values;
+mod who;
 
 use draft::Draft;
 pub use problems::{Code, Colour, PolicyError, PolicyErrors};
 use problems::{Problem, Report};
 use toml::de::DeTable;
 
-use super::policy::Policy;
+use super::policy::{NameOf, Policy};
 
 /// The longest policy file, in bytes: four times the longest that anybody could review before a drill.
 pub const SOURCE_MAX_BYTES: usize = 64 * 1024;
@@ -32,8 +33,20 @@ pub const SOURCE_MAX_BYTES: usize = 64 * 1024;
 /// Every problem of the file at once, in the order of their places; after an error of syntax only those of syntax,
 /// since what would be found in the rest of the file is guesswork.
 pub fn parse(file_name: &str, source: &str) -> Result<Policy, PolicyErrors> {
+    parse_on_host(file_name, source, &|_, _| true)
+}
+
+/// The same on a host that knows these users and groups.
+///
+/// # Errors
+/// As [`parse`], and if the policy names somebody else.
+pub fn parse_on_host(
+    file_name: &str,
+    source: &str,
+    knows: &dyn Fn(NameOf, &str) -> bool,
+) -> Result<Policy, PolicyErrors> {
     let mut report = Report::default();
-    let policy = check(source, &mut report);
+    let policy = check(source, knows, &mut report);
     match (policy, report.is_empty()) {
         (Some(policy), true) => Ok(policy),
         (None, true) => {
@@ -45,7 +58,7 @@ pub fn parse(file_name: &str, source: &str) -> Result<Policy, PolicyErrors> {
     }
 }
 
-fn check(source: &str, report: &mut Report) -> Option<Policy> {
+fn check(source: &str, knows: &dyn Fn(NameOf, &str) -> bool, report: &mut Report) -> Option<Policy> {
     if source.len() > SOURCE_MAX_BYTES {
         let message = format!("the file has {} bytes, more than {SOURCE_MAX_BYTES}", source.len());
         report.push(Problem::new(Code::TooLarge, 0..0, message).hint("divide it into several policies"));
@@ -64,5 +77,8 @@ fn check(source: &str, report: &mut Report) -> Option<Policy> {
     }
     let draft = Draft::read(document.get_ref(), report);
     rules::check(&draft, report);
+    if let Some(who) = &draft.who {
+        who.check(knows, report);
+    }
     draft.finish()
 }

@@ -46,14 +46,49 @@ pub struct Peer {
     pub executable: Option<String>,
     /// Effective group.
     pub gid: u32,
+    /// Supplementary groups, where they could be had for certain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<u32>,
+    /// The members here that the kernel does not vouch for: the process could have changed them after it connected, or
+    /// they may be another's that had its number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hearsay: Vec<Hearsay>,
     /// `/proc/PID/loginuid`: who logged in, whatever they became since; none where audit is off.
     pub login_uid: Option<u32>,
     /// Process.
     pub pid: u32,
     /// Effective user.
     pub uid: u32,
+    /// The systemd unit of its control group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// The user's name, where the uid has one.
     pub user: Option<String>,
+}
+
+/// A member of [`Peer`] that may be another's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hearsay {
+    /// The executable.
+    Executable,
+    /// The supplementary groups.
+    Groups,
+    /// The login uid.
+    LoginUid,
+    /// The unit.
+    Unit,
+}
+
+impl Hearsay {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Executable => "executable",
+            Self::Groups => "groups",
+            Self::LoginUid => "login_uid",
+            Self::Unit => "unit",
+        }
+    }
 }
 
 /// A record before it has its place in the chain.
@@ -262,12 +297,23 @@ fn write_actor(actor: &Actor, out: &mut Vec<u8>) {
     };
     out.extend_from_slice(b"{\"peer\":{\"executable\":");
     write_optional(peer.executable.as_deref(), out);
+    out.extend_from_slice(format!(",\"gid\":{}", peer.gid).as_bytes());
+    let groups: Vec<String> = peer.groups.iter().map(u32::to_string).collect();
+    let hearsay: Vec<String> = peer.hearsay.iter().map(|h| format!("\"{}\"", h.word())).collect();
+    for (name, list) in [("groups", groups), ("hearsay", hearsay)] {
+        // Left out where empty, as in the records of versions that did not have it.
+        if !list.is_empty() {
+            out.extend_from_slice(format!(",\"{name}\":[{}]", list.join(",")).as_bytes());
+        }
+    }
     let login_uid = peer.login_uid.map_or_else(|| "null".to_owned(), |uid| uid.to_string());
-    let numbers = format!(
-        ",\"gid\":{},\"login_uid\":{login_uid},\"pid\":{},\"uid\":{},\"user\":",
-        peer.gid, peer.pid, peer.uid
-    );
+    let numbers = format!(",\"login_uid\":{login_uid},\"pid\":{},\"uid\":{}", peer.pid, peer.uid);
     out.extend_from_slice(numbers.as_bytes());
+    if let Some(unit) = &peer.unit {
+        out.extend_from_slice(b",\"unit\":");
+        write_string(unit, out);
+    }
+    out.extend_from_slice(b",\"user\":");
     write_optional(peer.user.as_deref(), out);
     out.extend_from_slice(b"}}");
 }

@@ -7,11 +7,13 @@ use serde_json::json;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::authority::refuse_unnamed;
 use super::books::Room;
 use super::drawing::{Draw, Draws, Purpose};
 use super::terms::{self, Terms};
 use super::{Controller, OPEN_MAX, chain};
 use crate::api::error::{ApiError, Code};
+use crate::api::rights::Right;
 use crate::api::{DeclareRequest, EmergencyView, PlanRequest, PlanView, ReceiptView, Risk, Session};
 use crate::daemon::actor;
 use crate::daemon::command::{Preconditions, Reply};
@@ -48,6 +50,9 @@ impl Controller {
             Ok(loaded) => loaded.clone(),
             Err(error) => return self.hand_over(&asker, reply, Err(error)),
         };
+        if let Err(error) = refuse_unnamed(&asker, &loaded, Right::Plan) {
+            return self.hand_over(&asker, reply, Err(error));
+        }
         self.draw(Purpose::Show, vec![loaded.clone()], move |controller, draws| {
             let shown = only(draws).and_then(|draw| controller.show_plan(&asker, &request, &loaded, &draw));
             controller.hand_over(&asker, reply, shown);
@@ -83,7 +88,7 @@ impl Controller {
         reply: Reply<EmergencyView>,
     ) {
         let started = Instant::now();
-        match self.before_the_plan(&request, &pre) {
+        match self.before_the_plan(&asker, &request, &pre) {
             Ok(Before::Declared(id)) => {
                 let view = self.emergency_view(&id.to_string());
                 self.hand_over(&asker, reply, view);
@@ -100,11 +105,17 @@ impl Controller {
     }
 
     /// What can be refused without a plan.
-    fn before_the_plan(&self, request: &DeclareRequest, pre: &Preconditions) -> Result<Before, ApiError> {
+    fn before_the_plan(
+        &self,
+        asker: &Actor,
+        request: &DeclareRequest,
+        pre: &Preconditions,
+    ) -> Result<Before, ApiError> {
+        let loaded = self.policy_named(&request.policy)?;
+        refuse_unnamed(asker, loaded, Right::Declare)?;
         if let Some(id) = self.keys.earlier(pre.idempotency_key.as_deref(), request)? {
             return Ok(Before::Declared(id));
         }
-        let loaded = self.policy_named(&request.policy)?;
         terms::of(loaded, request)?;
         self.refuse_while_stuck()?;
         self.refuse_too_many()?;
@@ -121,7 +132,7 @@ impl Controller {
         started: Instant,
     ) -> Result<EmergencyView, ApiError> {
         // The same declaration may have been made while this one was planned, and a restore may have failed.
-        if let Before::Declared(id) = self.before_the_plan(request, pre)? {
+        if let Before::Declared(id) = self.before_the_plan(asker, request, pre)? {
             return self.emergency_view(&id.to_string());
         }
         let terms = terms::of(loaded, request)?;

@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use super::books::Room;
 use super::{Controller, reading};
 use crate::api::error::{ApiError, Code, chain};
+use crate::api::rights::Right;
 use crate::api::{EmergencyView, ReceiptView};
 use crate::daemon::command::Preconditions;
 use crate::kernel::Kinds;
@@ -120,6 +121,7 @@ impl Controller {
     ) -> Result<EmergencyView, ApiError> {
         let at = self.find(id)?;
         let before = self.emergencies[at].clone();
+        self.refuse_unnamed(asker, &before.policy, Right::Declare)?;
         self.emergencies[at].on(event).map_err(refused)?;
         let draft = crate::model::record::Draft {
             event: kind,
@@ -161,6 +163,7 @@ impl Controller {
         }
         let at = self.find(id)?;
         let emergency = &self.emergencies[at];
+        self.refuse_unnamed(asker, &emergency.policy, Right::Revert)?;
         let id = emergency.id;
         let mut trial = emergency.clone();
         trial.on(Event::RevertRequested).map_err(refused)?;

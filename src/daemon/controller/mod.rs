@@ -11,6 +11,7 @@
 //! that point.
 
 mod arming;
+mod authority;
 mod books;
 mod damaged;
 mod declaring;

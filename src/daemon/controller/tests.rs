@@ -1,6 +1,7 @@
 //! The controller over a kernel in memory, a clock that is set by hand, and a disk that fails on demand.
 
 mod arming;
+mod authority;
 mod boot;
 mod deadlines;
 mod decisions;
@@ -222,13 +223,22 @@ impl Bench {
 
     /// A controller over another door to the same kernel, which the caller keeps.
     pub(super) fn start_with(&self, kernel: Box<dyn Kernel>, disk: Arc<dyn Disk>) -> Controller {
+        self.start_on(kernel, disk, policies())
+    }
+
+    /// A controller with other policies.
+    pub(super) fn start_under(&self, policies: Policies, disk: Arc<dyn Disk>) -> Controller {
+        self.start_on(Box::new(self.kernel.clone()), disk, policies)
+    }
+
+    fn start_on(&self, kernel: Box<dyn Kernel>, disk: Arc<dyn Disk>, policies: Policies) -> Controller {
         let directory = StateDirectory::open_on(self.state(), disk).unwrap();
         Controller::start(
             kernel,
             Box::new(self.clock.clone()),
             directory,
             &Keeping::Memory,
-            policies(),
+            policies,
             None,
             self.arm,
         )
@@ -338,11 +348,7 @@ impl Bench {
 
 /// Root, as the server would say it.
 fn root() -> Peer {
-    Peer {
-        uid: 0,
-        gid: 0,
-        pid: None,
-    }
+    Peer::new(0, 0, None)
 }
 
 pub(super) fn ask<T>(controller: &mut Controller, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ApiError> {

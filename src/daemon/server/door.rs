@@ -47,6 +47,7 @@ pub(super) async fn guard(State((app, method)): State<(App, Method)>, request: R
     let checked = app
         .grants
         .check(peer, right)
+        .map_err(Failure::Refused)
         .and_then(|()| check_lane(&request, right))
         .and_then(|()| check_verb(&request, verb, path))
         .and_then(|()| check_query(&request, method))

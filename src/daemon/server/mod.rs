@@ -16,7 +16,6 @@ mod extract;
 mod handlers;
 pub mod limits;
 mod openapi;
-pub mod peer;
 mod problem;
 mod refusals;
 mod routes;
@@ -35,11 +34,11 @@ use tokio::task::JoinSet;
 use self::admission::Admission;
 use self::connection::Shared;
 use self::limits::Limits;
-use self::peer::Grants;
 use self::refusals::Refusals;
 pub use self::socket::ServerError;
 use self::socket::SocketFile;
 use super::command::{ControllerHandle, Peer};
+use super::rights::Grants;
 
 /// A bound socket that nobody serves yet.
 #[derive(Debug)]
@@ -130,11 +129,7 @@ impl Detached {
         there.set_nonblocking(true)?;
         here.write_all(bytes)?;
         here.shutdown(std::net::Shutdown::Write)?;
-        let peer = Peer {
-            uid: 0,
-            gid: 0,
-            pid: None,
-        };
+        let peer = Peer::new(0, 0, None);
         let place = Admission::new(self.0.limits).admit(peer.uid);
         let place = place.ok_or(io::ErrorKind::ResourceBusy)?;
         let (_stop, stopped) = watch::channel(false);
@@ -159,12 +154,7 @@ struct Listener(UnixListener);
 impl Accept for Listener {
     async fn accept(&mut self) -> io::Result<(UnixStream, Peer)> {
         let (stream, _) = self.0.accept().await?;
-        let credentials = stream.peer_cred()?;
-        let peer = Peer {
-            uid: credentials.uid(),
-            gid: credentials.gid(),
-            pid: credentials.pid(),
-        };
+        let peer = Peer::of(&stream)?;
         Ok((stream, peer))
     }
 }

@@ -6,7 +6,6 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::peer;
 use super::problem::{self, Problem};
 use crate::api::error::Code;
 use crate::api::rights::{Method, Verb};
@@ -42,7 +41,7 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         };
         if let Some(operation) = operation {
             operation.tags = None;
-            operation.description = Some(format!("Needs the right `{}`.", peer::name(right)));
+            operation.description = Some(format!("Needs the right `{}`.", right.word()));
             add_problems(operation, method);
         }
     }

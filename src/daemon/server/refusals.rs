@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn peer(uid: u32) -> Peer {
-        Peer { uid, gid: 0, pid: None }
+        Peer::new(uid, 0, None)
     }
 
     #[test]

@@ -11,13 +11,13 @@ use utoipa_axum::routes;
 
 use super::door::{door, guard};
 use super::limits::Limits;
-use super::peer::Grants;
 use super::problem::Failure;
 use super::refusals::Refusals;
 use super::{handlers, openapi};
 use crate::api::error::Code;
 use crate::api::rights::Method;
 use crate::daemon::command::ControllerHandle;
+use crate::daemon::rights::Grants;
 
 /// What handlers share. Cheap to clone.
 #[derive(Clone, Debug)]

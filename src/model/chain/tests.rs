@@ -28,7 +28,10 @@ fn log() -> Vec<Vec<u8>> {
             actor: Actor::Peer(Peer {
                 executable: Some("/usr/bin/portcullis".to_owned()),
                 gid: 1000,
+                groups: Vec::new(),
+                hearsay: Vec::new(),
                 login_uid: None,
+                unit: None,
                 pid: 4711,
                 uid: 1000,
                 user: Some("ada".to_owned()),

@@ -25,7 +25,10 @@ fn record(event: EventKind, user: &str, reason: &str) -> Record {
         actor: Actor::Peer(Peer {
             executable: Some(reason.to_owned()),
             gid: 0,
+            groups: Vec::new(),
+            hearsay: Vec::new(),
             login_uid: None,
+            unit: None,
             pid: 1,
             uid: 1000,
             user: Some(user.to_owned()),

@@ -12,6 +12,7 @@ use super::public::PublicDraft;
 use super::routes::MethodsDraft;
 use super::scope::ScopeDraft;
 use super::values::{duration, text};
+use super::who::WhoDraft;
 use crate::model::names::PolicyName;
 use crate::model::policy::{Affects, Direction, FailDirection, FailDirections, Keep, Limits, Occasion, Policy};
 
@@ -63,6 +64,7 @@ pub(super) struct Draft {
     fail: Option<FailDirections>,
     pub(super) notice: Option<Option<At<String>>>,
     pub(super) public: Option<Option<PublicDraft>>,
+    pub(super) who: Option<WhoDraft>,
 }
 
 impl Draft {
@@ -111,6 +113,10 @@ impl Draft {
                 Some(raw) => PublicDraft::read(raw, report).map(Some),
                 None => Some(None),
             },
+            who: match file.optional("who") {
+                Some(raw) => WhoDraft::read(raw, report),
+                None => Some(WhoDraft::default()),
+            },
         };
         file.finish(report);
         draft
@@ -136,6 +142,7 @@ impl Draft {
             limits: self.limits?.finish()?,
             fail: self.fail?,
             notice: self.notice?.map(|notice| notice.value).unwrap_or_default(),
+            who: self.who?.finish(),
         })
     }
 }

@@ -15,7 +15,10 @@ fn peer(text: &str) -> Actor {
     Actor::Peer(Peer {
         executable: Some(text.to_owned()),
         gid: 4_294_967_295,
+        groups: vec![4, 27],
+        hearsay: vec![Hearsay::Executable, Hearsay::Unit],
         login_uid: Some(1000),
+        unit: Some(text.to_owned()),
         pid: 77,
         uid: 0,
         user: Some(text.to_owned()),

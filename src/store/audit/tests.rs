@@ -30,7 +30,10 @@ fn declared(uid: u32) -> Draft {
         actor: Actor::Peer(Peer {
             executable: None,
             gid: 0,
+            groups: Vec::new(),
+            hearsay: Vec::new(),
             login_uid: None,
+            unit: None,
             pid: 1,
             uid,
             user: None,

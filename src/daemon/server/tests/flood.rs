@@ -10,12 +10,12 @@ use tokio::net::UnixStream;
 
 use super::super::connection::Shared;
 use super::super::limits::Limits;
-use super::super::peer::Grants;
 use super::super::refusals::Refusals;
 use super::super::{Accept, Hall, routes};
 use super::{PATIENCE, World, controller, read};
 use crate::api::error::Code;
 use crate::daemon::command::Peer;
+use crate::daemon::rights::Grants;
 
 const SHORT: Duration = Duration::from_millis(200);
 const STATUS: &[u8] = b"GET /v1/status HTTP/1.1\r\n\r\n";

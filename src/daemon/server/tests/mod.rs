@@ -251,5 +251,5 @@ pub(super) fn example(method: Method) -> (Verb, String, &'static str) {
 }
 
 pub(super) fn peer(uid: u32, gid: u32) -> Peer {
-    Peer { uid, gid, pid: None }
+    Peer::new(uid, gid, None)
 }

@@ -5,21 +5,21 @@ use axum::http::{Request, StatusCode, header};
 use tower::ServiceExt;
 
 use super::super::limits::Limits;
-use super::super::peer::{Grantees, Grants};
 use super::super::refusals::Refusals;
 use super::super::routes;
 use super::{Heard, controller, example, peer};
 use crate::api::rights::{Method, Right, Verb};
 use crate::daemon::command::Peer;
+use crate::daemon::rights::{Grantees, Grants, Whom};
+use crate::model::policy::NameOf;
 
 const OPERATORS: u32 = 500;
-const RIGHTS: [Right; 4] = [Right::Observe, Right::Plan, Right::Declare, Right::Revert];
 
 fn operators() -> Grantees {
-    Grantees::Named {
-        uids: [2000].into(),
-        gids: [OPERATORS].into(),
-    }
+    let mut whom = Whom::default();
+    whom.add(NameOf::User, "ada", 2000);
+    whom.add(NameOf::Group, "operators", OPERATORS);
+    Grantees::Named(whom)
 }
 
 /// Asks the method as the peer.
@@ -43,7 +43,7 @@ async fn ask(grants: Grants, method: Method, peer: Option<Peer>) -> (StatusCode,
 
 #[tokio::test]
 async fn each_right_opens_its_own_methods_to_those_who_hold_it_and_no_other() {
-    for granted in RIGHTS {
+    for granted in Right::ALL {
         let grants = Grants::none().grant(granted, operators());
         for method in Method::ALL {
             let needed = method.entry().2;
@@ -51,7 +51,9 @@ async fn each_right_opens_its_own_methods_to_those_who_hold_it_and_no_other() {
                 (peer(0, 0), peer(1000, OPERATORS), peer(2000, 2000), peer(1001, 1001));
             let (status, _) = ask(grants.clone(), method, Some(root)).await;
             assert!(status.is_success(), "root, {method:?}: {status}");
-            for holder in [member, user] {
+            let mut also = peer(1000, 1000);
+            also.process.groups = vec![4, OPERATORS];
+            for holder in [member, user, also] {
                 let (status, _) = ask(grants.clone(), method, Some(holder)).await;
                 assert_eq!(
                     status.is_success(),

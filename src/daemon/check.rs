@@ -1,0 +1,126 @@
+//! `portcullisd --check`: what is configured, and who holds what.
+
+use std::ffi::CString;
+use std::io::{self, Write as _};
+
+use nix::unistd::{Gid, Group, User, getgrouplist};
+
+use super::config::Config;
+use super::policies::Policies;
+use super::rights::{Grantees, Whom};
+use crate::api::rights::Right;
+
+/// Prints it.
+///
+/// # Errors
+/// If standard output takes nothing.
+pub fn report(config: &Config, policies: &Policies) -> io::Result<()> {
+    io::stdout().write_all(text(config, policies).as_bytes())
+}
+
+fn text(config: &Config, policies: &Policies) -> String {
+    let names: Vec<String> = policies.iter().map(|l| l.policy.name.to_string()).collect();
+    let mut text = format!(
+        "configuration and {} policies are valid: {}\nsocket: root{}\n",
+        names.len(),
+        names.join(", "),
+        config
+            .socket_group
+            .as_ref()
+            .map_or_else(String::new, |group| format!(", group {group}"))
+    );
+    for right in Right::ALL {
+        let holders = match config.grants.holders(right) {
+            None => "root".to_owned(),
+            Some(Grantees::SocketGroup) => "whoever may open the socket".to_owned(),
+            Some(Grantees::Named(whom)) if *whom == Whom::default() => "root".to_owned(),
+            Some(Grantees::Named(whom)) => format!("root; {whom}"),
+        };
+        text += &format!("{}: {holders}\n", right.word());
+    }
+    for loaded in policies.iter() {
+        let narrowed = [("declare", &loaded.who.declare), ("revert", &loaded.who.revert)];
+        for (right, whom) in narrowed
+            .iter()
+            .filter_map(|(right, whom)| Some((right, whom.as_ref()?)))
+        {
+            text += &format!("{right} of {}: of these only root; {whom}\n", loaded.policy.name);
+        }
+    }
+    for user in shut_out(config) {
+        text += &format!("warning: user {user} holds a right, but may not open the socket\n");
+    }
+    text
+}
+
+/// The users that hold a right by name and are not in the group of the socket. Of groups nobody knows all members.
+fn shut_out(config: &Config) -> Vec<String> {
+    let group = config.socket_group.as_deref().and_then(gid);
+    let mut users: Vec<String> = Right::ALL
+        .into_iter()
+        .filter_map(|right| match config.grants.holders(right)? {
+            Grantees::Named(whom) => Some(whom),
+            Grantees::SocketGroup => None,
+        })
+        .flat_map(Whom::users)
+        .filter(|user| !opens(user, group))
+        .map(str::to_owned)
+        .collect();
+    users.sort();
+    users.dedup();
+    users
+}
+
+fn gid(group: &str) -> Option<Gid> {
+    let number = group.parse().ok().map(Gid::from_raw);
+    number.or_else(|| Group::from_name(group).ok().flatten().map(|group| group.gid))
+}
+
+fn opens(user: &str, socket: Option<Gid>) -> bool {
+    let Ok(Some(entry)) = User::from_name(user) else {
+        return false;
+    };
+    let groups = CString::new(user)
+        .ok()
+        .and_then(|name| getgrouplist(&name, entry.gid).ok());
+    entry.uid.is_root() || groups.unwrap_or_default().iter().any(|group| Some(*group) == socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::daemon::config::Flags;
+
+    const POLICY: &str = include_str!("../../policies/isolate-host.toml");
+
+    fn of(config: &str, more: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), config).unwrap();
+        let flags = Flags::parse_from(["portcullisd".as_ref(), "--config".as_ref(), file.path().as_os_str()]);
+        let policies = Policies::from_source(Path::new("x.toml"), format!("{POLICY}\n{more}")).unwrap();
+        text(&Config::load(&flags).unwrap(), &policies)
+    }
+
+    #[test]
+    fn without_a_table_whoever_may_open_the_socket_holds_everything() {
+        let wanted = "configuration and 1 policies are valid: isolate-host\nsocket: root, group daemon\n\
+                      observe: whoever may open the socket\nplan: whoever may open the socket\n\
+                      declare: whoever may open the socket\nrevert: whoever may open the socket\n";
+        assert_eq!(of("socket-group = \"daemon\"\n", ""), wanted);
+    }
+
+    #[test]
+    fn with_a_table_everybody_is_named_and_who_cannot_get_in_is_told() {
+        let config = "socket-group = \"daemon\"\n[rights]\nobserve = { users = [\"daemon\", \"nobody\"] }\n\
+                      declare = { groups = [\"adm\"] }\n";
+        let wanted = "configuration and 1 policies are valid: isolate-host\nsocket: root, group daemon\n\
+                      observe: root; users daemon, nobody\nplan: root\ndeclare: root; groups adm\nrevert: root\n\
+                      declare of isolate-host: of these only root; groups adm\n\
+                      warning: user nobody holds a right, but may not open the socket\n";
+        assert_eq!(of(config, "[who]\ndeclare = { groups = [\"adm\"] }\n"), wanted);
+    }
+}

@@ -1,0 +1,191 @@
+//! The table of methods and rights in README.md is what the daemon does, at its real socket, for other users than root.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use portcullis::api::rights::{Method, Verb};
+use serde_json::Value;
+
+use super::daemon::{Answer, Home};
+use super::{POLICY, section};
+use crate::world;
+use crate::world::topology::one_uplink;
+
+/// What README.md shows, with names that every Debian has.
+const CONFIG: &str = r#"
+socket-group = "users"
+
+[rights]
+observe = { users = ["daemon"], groups = ["games", "operator", "staff"] }
+plan    = { groups = ["games", "operator"] }
+declare = { groups = ["operator"] }
+revert  = { groups = ["operator", "staff"] }
+"#;
+
+/// The columns of the table: who, with uid, gid and supplementary groups. All but one may open the socket (group 100).
+const ROLES: [(&str, u32, u32, &str); 6] = [
+    ("root", 0, 0, ""),
+    ("operator", 6, 12, "37,100"),
+    ("planner", 7, 60, "100"),
+    ("undoer", 8, 8, "50,100"),
+    ("watcher", 1, 1, "100"),
+    ("other", 9, 9, "100"),
+];
+
+/// Sends standard input to a socket and prints what comes back.
+const CLIENT: &str = r#"
+    local $/; my $request = <STDIN>;
+    socket(S, AF_UNIX, SOCK_STREAM, 0) and connect(S, pack_sockaddr_un($ARGV[0])) or die "$!";
+    syswrite(S, $request); print <S>;
+"#;
+
+/// The answer; status 0 where the socket is not open to the role.
+fn ask_as((role, uid, gid, groups): (&str, u32, u32, &str), socket: &Path, request: &str) -> Answer {
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
+    if groups.is_empty() {
+        command.arg("--clear-groups");
+    } else {
+        command.arg(format!("--groups={groups}"));
+    }
+    let mut child = command
+        .args(["perl", "-MSocket", "-e", CLIENT])
+        .arg(socket)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(request.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("Permission denied"), "{role}: {said}");
+        return Answer {
+            status: 0,
+            head: String::new(),
+            body: String::new(),
+        };
+    }
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("{role}: {text:?}"));
+    Answer {
+        status: head[9..12].parse().unwrap(),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
+
+/// A request of the method that changes nothing, whoever may make it.
+fn request(method: Method) -> (String, String) {
+    let (verb, path, _) = method.entry();
+    let path_now = path
+        .replace("{name}", "isolate-host")
+        .replace("{id}", "00000000-0000-7000-8000-000000000000");
+    let (verb, body) = match verb {
+        Verb::Get => ("GET", String::new()),
+        Verb::Post => ("POST", body(method).to_owned()),
+    };
+    let length = if verb == "POST" {
+        format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())
+    } else {
+        String::new()
+    };
+    let text = format!("{verb} {path_now} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{length}\r\n{body}");
+    (format!("{verb} {path}"), text)
+}
+
+fn body(method: Method) -> &'static str {
+    match method {
+        Method::Plan => r#"{"policy":"isolate-host"}"#,
+        Method::Declare => r#"{"policy":"no-such-policy","reason":"why","authority":"INC-1"}"#,
+        Method::Extend => r#"{"by_ms":60000}"#,
+        Method::Confirm | Method::Revert | Method::Status | Method::Readiness | Method::Snapshot => "",
+        Method::OpenApi | Method::Policies | Method::Policy | Method::Emergencies | Method::Emergency => "",
+        Method::Receipt | Method::Audit | Method::AuditHead => "",
+    }
+}
+
+fn row(cells: impl IntoIterator<Item = String>) -> String {
+    let mut row = "|".to_owned();
+    for cell in cells {
+        write!(row, " {cell} |").unwrap();
+    }
+    row
+}
+
+#[test]
+fn every_method_answers_each_role_as_the_table_says() {
+    if !std::fs::read_to_string("/proc/self/uid_map")
+        .unwrap()
+        .contains("4294967295")
+    {
+        println!("not here: only root can ask as other users");
+        return;
+    }
+    world::inside("rights::every_method_answers_each_role_as_the_table_says", |world| {
+        let (host, home) = (one_uplink(world), Home::with(&[("isolate-host.toml", POLICY)]));
+        std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        home.configure(CONFIG);
+        let daemon = home.start(&host);
+        let mut table = vec![
+            row(["method", "right"]
+                .into_iter()
+                .chain(ROLES.map(|r| r.0))
+                .map(str::to_owned)),
+            format!("|{}", "---|".repeat(2 + ROLES.len())),
+        ];
+        for method in Method::ALL {
+            let (name, text) = request(method);
+            let cell = |role| {
+                let answer = ask_as(role, &home.socket(), &text);
+                let refused = answer.status == 403;
+                if refused {
+                    assert_eq!(answer.json()["code"], "forbidden", "{role:?}, {name}");
+                }
+                (if refused { "" } else { "yes" }).to_owned()
+            };
+            let right = method.entry().2.word();
+            table.push(row([format!("`{name}`"), right.to_owned()]
+                .into_iter()
+                .chain(ROLES.map(cell))));
+        }
+        let readme = section("Who may");
+        assert!(
+            readme.contains(CONFIG),
+            "the rights in README.md are not those of this test"
+        );
+        let documented: Vec<&str> = readme.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(documented, table, "\n{}", table.join("\n"));
+
+        let outside = ask_as(("outside", 9, 9, "12"), &home.socket(), &request(Method::Status).1);
+        assert_eq!(
+            outside.status, 0,
+            "whoever is not in the group of the socket got an answer"
+        );
+
+        recorded(&daemon.get("/v1/audit?kind=request-refused").json());
+        daemon.stop();
+    });
+}
+
+/// Each refusal of a right is in the log, with who it was.
+fn recorded(page: &Value) {
+    let records = page["records"].as_array().unwrap();
+    let of = |uid: u32| {
+        let records = records.iter().map(|record| &record["actor"]["peer"]);
+        records.filter(move |peer| peer["uid"] == uid).collect::<Vec<_>>()
+    };
+    assert_eq!(of(9).len(), Method::ALL.len(), "{records:#?}");
+    for peer in of(8) {
+        assert_eq!(peer["groups"], serde_json::json!([50, 100]), "{peer}");
+        assert!(peer["executable"].as_str().unwrap().contains("perl"), "{peer}");
+    }
+}
