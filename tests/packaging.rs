@@ -195,6 +195,7 @@ fn the_page_of_policies_names_every_key_and_every_error_and_its_example_is_valid
         "fail",
         "notice",
         "public",
+        "approval",
         "who",
         "who.declare",
         "[lifelines]",

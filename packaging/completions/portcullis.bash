@@ -16,6 +16,9 @@ _portcullis() {
             ",$1")
                 cmd="portcullis"
                 ;;
+            portcullis,approve)
+                cmd="portcullis__subcmd__approve"
+                ;;
             portcullis,audit)
                 cmd="portcullis__subcmd__audit"
                 ;;
@@ -45,6 +48,9 @@ _portcullis() {
                 ;;
             portcullis,policy)
                 cmd="portcullis__subcmd__policy"
+                ;;
+            portcullis,reject)
+                cmd="portcullis__subcmd__reject"
                 ;;
             portcullis,restore)
                 cmd="portcullis__subcmd__restore"
@@ -94,6 +100,9 @@ _portcullis() {
             portcullis__subcmd__audit__subcmd__help,verify)
                 cmd="portcullis__subcmd__audit__subcmd__help__subcmd__verify"
                 ;;
+            portcullis__subcmd__help,approve)
+                cmd="portcullis__subcmd__help__subcmd__approve"
+                ;;
             portcullis__subcmd__help,audit)
                 cmd="portcullis__subcmd__help__subcmd__audit"
                 ;;
@@ -123,6 +132,9 @@ _portcullis() {
                 ;;
             portcullis__subcmd__help,policy)
                 cmd="portcullis__subcmd__help__subcmd__policy"
+                ;;
+            portcullis__subcmd__help,reject)
+                cmd="portcullis__subcmd__help__subcmd__reject"
                 ;;
             portcullis__subcmd__help,restore)
                 cmd="portcullis__subcmd__help__subcmd__restore"
@@ -200,12 +212,50 @@ _portcullis() {
 
     case "${cmd}" in
         portcullis)
-            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help"
+            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portcullis__subcmd__approve)
+            opts="-o -h --plan --output --socket --color --no-input --yes --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --plan)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -836,8 +886,22 @@ _portcullis() {
             return 0
             ;;
         portcullis__subcmd__help)
-            opts="status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help"
+            opts="status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portcullis__subcmd__help__subcmd__approve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1104,6 +1168,20 @@ _portcullis() {
         portcullis__subcmd__help__subcmd__policy__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portcullis__subcmd__help__subcmd__reject)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1440,6 +1518,44 @@ _portcullis() {
                 return 0
             fi
             case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portcullis__subcmd__reject)
+            opts="-o -h --reason --output --socket --color --no-input --yes --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0

@@ -41,6 +41,8 @@ complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "plan" -d 'Wha
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "declare" -d 'Declare an emergency and cut'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "confirm" -d 'Say that you are still there, so that the cut stays until its end'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "extend" -d 'Move the end of an emergency'
+complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "approve" -d 'Approve what another person declared; the last approval that is needed cuts'
+complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "reject" -d 'End a declaration that waits for approval; nothing is cut'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "revert" -d 'End an emergency and put everything back'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "restore" -d 'Put everything back without the daemon'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "snapshot" -d 'The kernel\'s network state as canonical text'
@@ -172,6 +174,28 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -l timeout
 complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -l no-input -d 'Never ask; a missing confirmation is an error'
 complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -l yes -d 'Declare without being asked for the policy\'s name'
 complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l plan -d 'The digest of the plan that you have seen (`portcullis plan`, `portcullis status`); no other is carried out' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
+json\t'For programs; stable'"
+complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
+always\t'Always'
+never\t'Never'"
+complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l timeout -d 'The longest wait for an answer of the daemon' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l no-input -d 'Never ask; a missing confirmation is an error'
+complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l yes -d 'Declare without being asked for the policy\'s name'
+complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l reason -d 'Why, in your own words' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
+json\t'For programs; stable'"
+complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
+always\t'Always'
+never\t'Never'"
+complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l timeout -d 'The longest wait for an answer of the daemon' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l no-input -d 'Never ask; a missing confirmation is an error'
+complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l yes -d 'Declare without being asked for the policy\'s name'
+complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l socket -d 'The daemon\'s socket' -r -F
@@ -331,20 +355,22 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -l ti
 complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -l no-input -d 'Never ask; a missing confirmation is an error'
 complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -l yes -d 'Declare without being asked for the policy\'s name'
 complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "status" -d 'Where this host stands, read from the kernel just now'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "policy" -d 'The policies: what may be cut, what stays, for how long'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "plan" -d 'What a declaration would do now; changes nothing'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "declare" -d 'Declare an emergency and cut'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "confirm" -d 'Say that you are still there, so that the cut stays until its end'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "extend" -d 'Move the end of an emergency'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "revert" -d 'End an emergency and put everything back'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "restore" -d 'Put everything back without the daemon'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "snapshot" -d 'The kernel\'s network state as canonical text'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "audit" -d 'The audit log'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "doctor" -d 'Whether this host could cut and restore now'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "drill" -d 'Rehearse a policy on a copy of this host\'s network; needs no daemon and changes nothing outside'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "completions" -d 'Completions for a shell'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend revert restore snapshot audit doctor drill completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "status" -d 'Where this host stands, read from the kernel just now'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "policy" -d 'The policies: what may be cut, what stays, for how long'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "plan" -d 'What a declaration would do now; changes nothing'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "declare" -d 'Declare an emergency and cut'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "confirm" -d 'Say that you are still there, so that the cut stays until its end'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "extend" -d 'Move the end of an emergency'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "approve" -d 'Approve what another person declared; the last approval that is needed cuts'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "reject" -d 'End a declaration that waits for approval; nothing is cut'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "revert" -d 'End an emergency and put everything back'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "restore" -d 'Put everything back without the daemon'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "snapshot" -d 'The kernel\'s network state as canonical text'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "audit" -d 'The audit log'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "doctor" -d 'Whether this host could cut and restore now'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "drill" -d 'Rehearse a policy on a copy of this host\'s network; needs no daemon and changes nothing outside'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "completions" -d 'Completions for a shell'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject revert restore snapshot audit doctor drill completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'The policies that the daemon has loaded'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "show" -d 'One policy, as written'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "check" -d 'Whether files are valid policies; needs no daemon'

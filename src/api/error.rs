@@ -21,6 +21,8 @@ pub enum Code {
     Busy,
     /// No right.
     Forbidden,
+    /// It needs another person.
+    SamePerson,
     /// The request comes from a browser or names another host.
     ForeignOrigin,
     /// No policy of this name.
@@ -61,7 +63,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BadRequest,
         Self::NoSuchPath,
         Self::MethodNotAllowed,
@@ -69,6 +71,7 @@ impl Code {
         Self::TooSlow,
         Self::Busy,
         Self::Forbidden,
+        Self::SamePerson,
         Self::ForeignOrigin,
         Self::NoSuchPolicy,
         Self::NoSuchEmergency,
@@ -94,7 +97,7 @@ impl Code {
     pub fn http_status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
-            Self::Forbidden | Self::ForeignOrigin => 403,
+            Self::Forbidden | Self::SamePerson | Self::ForeignOrigin => 403,
             Self::NoSuchPath | Self::NoSuchPolicy | Self::NoSuchEmergency => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
@@ -113,7 +116,8 @@ impl Code {
         match self {
             Self::BadRequest | Self::NoSuchPath | Self::MethodNotAllowed | Self::TooLarge | Self::RiskNotAccepted => 2,
             Self::NoSuchEmergency | Self::WrongState | Self::Stuck => 3,
-            Self::Forbidden | Self::ForeignOrigin | Self::OverLimit | Self::WrongOccasion => 5,
+            Self::Forbidden | Self::SamePerson | Self::ForeignOrigin => 5,
+            Self::OverLimit | Self::WrongOccasion => 5,
             Self::PlanRefused | Self::PlanChanged | Self::KeyReused => 5,
             Self::Partial => 6,
             Self::TooSlow => 7,

@@ -24,6 +24,8 @@ pub const VERSION: &str = "v1";
 pub enum HostState {
     /// No emergency, and nothing of ours in the kernel.
     Clear,
+    /// Nothing is cut; a declaration waits for other people.
+    Proposed,
     /// A cut is being carried out.
     Applying,
     /// A cut stands, read back from the kernel just now.
@@ -40,6 +42,8 @@ pub enum HostState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EmergencyState {
+    /// It waits for other people to approve; nothing is cut.
+    Proposed,
     /// The plan is being carried out.
     Applying,
     /// The cut stands.
@@ -124,8 +128,23 @@ pub struct EmergencyView {
     pub links: Vec<String>,
     /// The lifelines it keeps, by name.
     pub lifelines: Vec<String>,
-    /// Digest of the plan that was carried out.
+    /// Digest of the plan that was carried out, or is to be.
     pub plan_digest: String,
+    /// Who approved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<String>,
+    /// What it waits for, while it is proposed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalView>,
+}
+
+/// What a proposed declaration waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApprovalView {
+    /// How many people must approve, beside the one who declared.
+    pub needed: u8,
+    /// Milliseconds until the proposal is over, by the boot clock.
+    pub expires_in_ms: u64,
 }
 
 /// A policy in a list.
@@ -284,6 +303,22 @@ pub struct DeclareRequest {
 pub struct ExtendRequest {
     /// Milliseconds more.
     pub by_ms: u64,
+}
+
+/// The body of `POST /v1/emergencies/{id}/approve`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApproveRequest {
+    /// Digest of the plan that is approved, as the proposal shows it.
+    pub plan: String,
+}
+
+/// The body of `POST /v1/emergencies/{id}/reject`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RejectRequest {
+    /// Why: 1 to 500 characters.
+    pub reason: String,
 }
 
 /// The proof after an apply or a restore.

@@ -12,13 +12,15 @@ pub enum Right {
     Plan,
     /// Declare, confirm and extend emergencies.
     Declare,
+    /// Approve and reject what others declared.
+    Approve,
     /// End emergencies.
     Revert,
 }
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 4] = [Self::Observe, Self::Plan, Self::Declare, Self::Revert];
+    pub const ALL: [Self; 5] = [Self::Observe, Self::Plan, Self::Declare, Self::Approve, Self::Revert];
 
     /// The right as it is written everywhere.
     #[must_use]
@@ -27,6 +29,7 @@ impl Right {
             Self::Observe => "observe",
             Self::Plan => "plan",
             Self::Declare => "declare",
+            Self::Approve => "approve",
             Self::Revert => "revert",
         }
     }
@@ -70,6 +73,10 @@ pub enum Method {
     Confirm,
     /// `POST /v1/emergencies/{id}/extend`.
     Extend,
+    /// `POST /v1/emergencies/{id}/approve`.
+    Approve,
+    /// `POST /v1/emergencies/{id}/reject`.
+    Reject,
     /// `POST /v1/emergencies/{id}/revert`.
     Revert,
     /// `GET /v1/audit`.
@@ -80,7 +87,7 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Status,
         Self::Readiness,
         Self::Snapshot,
@@ -94,6 +101,8 @@ impl Method {
         Self::Receipt,
         Self::Confirm,
         Self::Extend,
+        Self::Approve,
+        Self::Reject,
         Self::Revert,
         Self::Audit,
         Self::AuditHead,
@@ -116,6 +125,8 @@ impl Method {
             Self::Receipt => (Verb::Get, "/v1/emergencies/{id}/receipt", Right::Observe),
             Self::Confirm => (Verb::Post, "/v1/emergencies/{id}/confirm", Right::Declare),
             Self::Extend => (Verb::Post, "/v1/emergencies/{id}/extend", Right::Declare),
+            Self::Approve => (Verb::Post, "/v1/emergencies/{id}/approve", Right::Approve),
+            Self::Reject => (Verb::Post, "/v1/emergencies/{id}/reject", Right::Approve),
             Self::Revert => (Verb::Post, "/v1/emergencies/{id}/revert", Right::Revert),
             Self::Audit => (Verb::Get, "/v1/audit", Right::Observe),
             Self::AuditHead => (Verb::Get, "/v1/audit/head", Right::Observe),

@@ -24,6 +24,24 @@ pub(crate) fn emergency() -> EmergencyView {
         links: vec!["eth0".to_owned(), "eth1".to_owned()],
         lifelines: vec!["console".to_owned()],
         plan_digest: "9f86d081884c7d659a2feaa0c55ad015".to_owned(),
+        approved_by: Vec::new(),
+        approval: None,
+    }
+}
+
+pub(crate) fn proposed() -> EmergencyView {
+    EmergencyView {
+        state: EmergencyState::Proposed,
+        ends_at: String::new(),
+        remaining_ms: 7_200_000,
+        confirm_within_ms: None,
+        links: Vec::new(),
+        approved_by: vec!["bob (1001)".to_owned()],
+        approval: Some(ApprovalView {
+            needed: 2,
+            expires_in_ms: 600_000,
+        }),
+        ..emergency()
     }
 }
 

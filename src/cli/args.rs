@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration;
-use super::{audit, completions, declare, doctor, drill, emergency, plan, policy, restore, snapshot, status};
+use super::{approval, audit, completions, declare, doctor, drill, emergency, plan, policy, restore, snapshot, status};
 
 /// Declare, watch and end emergencies on this host: exact cuts, kept lifelines, proven undo.
 #[derive(Debug, Parser)]
@@ -90,6 +90,10 @@ pub(crate) enum Command {
     Confirm(emergency::Confirm),
     /// Move the end of an emergency
     Extend(emergency::Extend),
+    /// Approve what another person declared; the last approval that is needed cuts
+    Approve(approval::Approve),
+    /// End a declaration that waits for approval; nothing is cut
+    Reject(approval::Reject),
     /// End an emergency and put everything back
     Revert(emergency::Revert),
     /// Put everything back without the daemon
@@ -125,6 +129,7 @@ impl Command {
             Self::Declare(_) | Self::Confirm(_) | Self::Extend(_) | Self::Revert(_) | Self::Restore(_) => {
                 Effect::Changes
             }
+            Self::Approve(_) | Self::Reject(_) => Effect::Changes,
             Self::Status(_) | Self::Policy { .. } | Self::Plan(_) | Self::Snapshot(_) => Effect::Looks,
             Self::Audit { .. } | Self::Doctor(_) | Self::Drill(_) | Self::Completions(_) => Effect::Looks,
         }

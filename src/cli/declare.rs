@@ -156,8 +156,9 @@ fn risk(name: RiskName) -> Risk {
 }
 
 /// The daemon answers when the cut is read back; what it read may already be less than the whole cut.
-fn exit(state: EmergencyState) -> Exit {
+pub(super) fn exit(state: EmergencyState) -> Exit {
     match state {
+        EmergencyState::Proposed => Exit::Waiting,
         EmergencyState::Applying | EmergencyState::InForce => Exit::Done,
         EmergencyState::Degraded => Exit::NotAsItShould,
         EmergencyState::Restoring | EmergencyState::Ended => Exit::Failed,

@@ -70,7 +70,7 @@ fn revert_all(context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     let mut failed: Option<Failure> = None;
     let (mut objects, mut texts) = (Vec::new(), Vec::new());
-    for emergency in listed.iter().filter(|e| e.state != EmergencyState::Ended) {
+    for emergency in listed.iter().filter(|e| in_being(e)) {
         let path = format!("/v1/emergencies/{}/revert", encode(&emergency.id));
         match context.client.ask::<ReceiptView>(post(path, &serde_json::json!({}))) {
             Ok(answer) => {
@@ -111,8 +111,13 @@ fn show(context: &mut Context<'_, '_>, question: Question) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-fn post(path: String, body: &impl serde::Serialize) -> Question {
+pub(super) fn post(path: String, body: &impl serde::Serialize) -> Question {
     Question::post(path, body).header("idempotency-key", Uuid::now_v7().to_string())
+}
+
+/// What is only proposed is cut nowhere, and what has ended is over.
+fn in_being(emergency: &EmergencyView) -> bool {
+    !matches!(emergency.state, EmergencyState::Proposed | EmergencyState::Ended)
 }
 
 fn path(context: &Context<'_, '_>, id: Option<&str>, verb: &str) -> Result<String, Failure> {
@@ -123,13 +128,14 @@ fn path(context: &Context<'_, '_>, id: Option<&str>, verb: &str) -> Result<Strin
             let listed = context
                 .client
                 .ask::<Vec<EmergencyView>>(Question::get("/v1/emergencies"))?;
-            choose(&listed.value, id)?
+            let listed: Vec<EmergencyView> = listed.value.into_iter().filter(in_being).collect();
+            choose(&listed, id)?
         }
     };
     Ok(format!("/v1/emergencies/{}/{verb}", encode(&id)))
 }
 
-fn choose(listed: &[EmergencyView], prefix: Option<&str>) -> Result<String, Failure> {
+pub(super) fn choose(listed: &[EmergencyView], prefix: Option<&str>) -> Result<String, Failure> {
     if let Some(prefix) = prefix
         && prefix.chars().count() < PREFIX_CHARACTERS
     {

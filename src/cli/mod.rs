@@ -7,6 +7,7 @@
 //! JSON value: the object of the API as the daemon gave it (keys sorted), or `{"error": {code, detail, hint, exit}}`;
 //! `status --watch` has one such value a line. Only `render` prints.
 
+mod approval;
 mod args;
 mod audit;
 mod client;
@@ -166,6 +167,8 @@ fn perform(command: Command, context: &mut Context<'_, '_>) -> Result<Exit, Fail
         Command::Declare(arguments) => declare::perform(arguments, context),
         Command::Confirm(arguments) => emergency::confirm(&arguments, context),
         Command::Extend(arguments) => emergency::extend(&arguments, context),
+        Command::Approve(arguments) => approval::approve(&arguments, context),
+        Command::Reject(arguments) => approval::reject(&arguments, context),
         Command::Revert(arguments) => emergency::revert(&arguments, context),
         Command::Restore(arguments) => restore::perform(&arguments, context),
         Command::Snapshot(arguments) => snapshot::perform(&arguments, context),

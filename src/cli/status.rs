@@ -40,7 +40,7 @@ pub(crate) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
 /// A cut that is being laid out does not stand yet; one that is being put back may still stand in part.
 fn check(state: HostState) -> Exit {
     match state {
-        HostState::Clear | HostState::Applying => Exit::NotInForce,
+        HostState::Clear | HostState::Proposed | HostState::Applying => Exit::NotInForce,
         HostState::InForce | HostState::Restoring => Exit::Done,
         HostState::Degraded => Exit::NotAsItShould,
         HostState::Stuck => Exit::Partial,

@@ -39,7 +39,11 @@ fn text(config: &Config, policies: &Policies) -> String {
         text += &format!("{}: {holders}\n", right.word());
     }
     for loaded in policies.iter() {
-        let narrowed = [("declare", &loaded.who.declare), ("revert", &loaded.who.revert)];
+        let narrowed = [
+            ("declare", &loaded.who.declare),
+            ("approve", &loaded.who.approve),
+            ("revert", &loaded.who.revert),
+        ];
         for (right, whom) in narrowed
             .iter()
             .filter_map(|(right, whom)| Some((right, whom.as_ref()?)))
@@ -109,7 +113,7 @@ mod tests {
     fn without_a_table_whoever_may_open_the_socket_holds_everything() {
         let wanted = "configuration and 1 policies are valid: isolate-host\nsocket: root, group daemon\n\
                       observe: whoever may open the socket\nplan: whoever may open the socket\n\
-                      declare: whoever may open the socket\nrevert: whoever may open the socket\n";
+                      declare: whoever may open the socket\napprove: whoever may open the socket\nrevert: whoever may open the socket\n";
         assert_eq!(of("socket-group = \"daemon\"\n", ""), wanted);
     }
 
@@ -118,7 +122,7 @@ mod tests {
         let config = "socket-group = \"daemon\"\n[rights]\nobserve = { users = [\"daemon\", \"nobody\"] }\n\
                       declare = { groups = [\"adm\"] }\n";
         let wanted = "configuration and 1 policies are valid: isolate-host\nsocket: root, group daemon\n\
-                      observe: root; users daemon, nobody\nplan: root\ndeclare: root; groups adm\nrevert: root\n\
+                      observe: root; users daemon, nobody\nplan: root\ndeclare: root; groups adm\napprove: root\nrevert: root\n\
                       declare of isolate-host: of these only root; groups adm\n\
                       warning: user nobody holds a right, but may not open the socket\n";
         assert_eq!(of(config, "[who]\ndeclare = { groups = [\"adm\"] }\n"), wanted);

@@ -48,6 +48,10 @@ pub enum Command {
     Confirm(String, Reply<EmergencyView>),
     /// `POST /v1/emergencies/{id}/extend`, milliseconds.
     Extend(String, u64, Preconditions, Reply<EmergencyView>),
+    /// `POST /v1/emergencies/{id}/approve`: the id and the plan's digest.
+    Approve(String, String, Reply<EmergencyView>),
+    /// `POST /v1/emergencies/{id}/reject`: the id and the reason.
+    Reject(String, String, Reply<EmergencyView>),
     /// `POST /v1/emergencies/{id}/revert`.
     Revert(String, Reply<ReceiptView>),
     /// `GET /v1/audit`.

@@ -75,6 +75,7 @@ struct WrittenRights {
     observe: WrittenPeople,
     plan: WrittenPeople,
     declare: WrittenPeople,
+    approve: WrittenPeople,
     revert: WrittenPeople,
 }
 
@@ -190,6 +191,7 @@ fn grants(written: &WrittenRights, text: &str) -> (Grants, Vec<String>) {
         Right::Observe => &written.observe,
         Right::Plan => &written.plan,
         Right::Declare => &written.declare,
+        Right::Approve => &written.approve,
         Right::Revert => &written.revert,
     };
     let grants = Right::ALL.into_iter().fold(Grants::none(), |grants, right| {

@@ -32,6 +32,7 @@ use super::clock::{Clock as _, SystemClock};
 use super::command::{Command, Peer};
 use super::policies::Policies;
 use super::service::{Post, Service};
+use crate::api::EmergencyState;
 use crate::store::StoreError;
 use crate::store::directory::{Holder, NamedLock, StateDirectory};
 use crate::store::journal;
@@ -263,7 +264,7 @@ fn take_over(directory: StateDirectory, state: &Path, keeping: &Keeping, told: &
     let own = Peer::own();
     let holds = || {
         let answer = runtime.block_on(service.handle().ask(own.clone(), Command::Emergencies));
-        answer.is_ok_and(|emergencies| !emergencies.is_empty())
+        answer.is_ok_and(|all| all.iter().any(|e| e.state != EmergencyState::Proposed))
     };
     while holds() && !told.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK_EVERY / 4);

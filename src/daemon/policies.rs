@@ -35,6 +35,8 @@ pub struct Loaded {
 pub struct Narrowed {
     /// Planning, declaring, confirming and extending.
     pub declare: Option<Whom>,
+    /// Approving and rejecting.
+    pub approve: Option<Whom>,
     /// Ending.
     pub revert: Option<Whom>,
 }
@@ -43,6 +45,7 @@ impl Narrowed {
     fn of(policy: &Policy) -> Self {
         Self {
             declare: policy.who.declare.as_ref().map(Whom::known),
+            approve: policy.who.approve.as_ref().map(Whom::known),
             revert: policy.who.revert.as_ref().map(Whom::known),
         }
     }
@@ -118,12 +121,17 @@ impl Policies {
         })
     }
 
-    /// Just these sources, under the file names given: for a drill.
+    /// Just this source, under the file name given, for a drill: nobody else is there to approve, and nothing is cut.
     ///
     /// # Errors
     /// If one is not valid, or two have one name.
     pub fn from_source(file: &Path, source: String) -> Result<Self, LoadError> {
-        Self::default().with(file, source)
+        let mut policies = Self::default().with(file, source)?;
+        policies
+            .by_name
+            .values_mut()
+            .for_each(|loaded| loaded.policy.approval = None);
+        Ok(policies)
     }
 
     pub(super) fn with(self, path: &Path, source: String) -> Result<Self, LoadError> {

@@ -246,6 +246,9 @@ pub struct Declaration {
     pub authority: String,
     /// Who, as the audit log names them.
     pub declared_by: String,
+    /// Who approved, where the policy demands it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<String>,
 }
 
 /// One declared instance of a policy.

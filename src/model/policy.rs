@@ -40,6 +40,19 @@ pub struct Policy {
     /// Who may, of those who hold the right.
     #[serde(default, skip_serializing_if = "Who::is_everybody")]
     pub who: Who,
+    /// Whose approval a declaration needs; none: nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+}
+
+/// The approvals that a declaration needs before it cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Approval {
+    /// How many people must approve, beside the one who declares: 1 or 2.
+    pub people: u8,
+    /// How long a proposal waits for them.
+    pub expires: Duration,
 }
 
 /// To whom a policy leaves a right; none: to all who hold it.
@@ -48,6 +61,8 @@ pub struct Policy {
 pub struct Who {
     /// Who may plan, declare, confirm and extend.
     pub declare: Option<People>,
+    /// Who may approve and reject.
+    pub approve: Option<People>,
     /// Who may end it; any one of them.
     pub revert: Option<People>,
 }

@@ -5,6 +5,7 @@
 //! policy that leaves here is safe to plan; nothing else may make one. Nothing of the source that a terminal would
 //! obey (control and bidirectional characters) may reach a message.
 
+mod approval;
 mod draft;
 mod fields;
 mod glob;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::StateDirectory;
 use super::error::StoreError;
+use crate::model::approval::Proposed;
 use crate::model::emergency::{Emergency, State};
 use crate::model::names::Digest;
 use crate::model::record::Head;
@@ -30,6 +31,10 @@ const BASELINES: [&str; 2] = ["baseline.json", "baseline-copy.json"];
 /// A journal that was set aside, and whether somebody must look at what it left.
 const DAMAGED: &str = "journal.json.damaged";
 const WORD: &str = "restored-offline.json";
+/// Declarations that wait for other people. They hold nothing, so they are no part of the journal.
+const PROPOSALS: &str = "proposals.json";
+/// Far more than the proposals that may wait at once.
+const PROPOSALS_MAX_BYTES: u64 = 1 << 20;
 const UNSETTLED: &str = "journal.json.unsettled";
 /// Emergencies are few; what is long in one is its withdrawn routes.
 const JOURNAL_MAX_BYTES: u64 = 1 << 30;
@@ -208,6 +213,25 @@ pub fn drop_baseline(directory: &StateDirectory) -> Result<(), StoreError> {
         });
     }
     directory.remove(&BASELINES)
+}
+
+/// Makes the proposals that wait durable; with none the file goes.
+///
+/// # Errors
+/// If the file could not be replaced or removed.
+pub fn save_proposals(directory: &StateDirectory, proposals: &[Proposed]) -> Result<(), StoreError> {
+    if proposals.is_empty() {
+        return directory.remove(&[PROPOSALS]);
+    }
+    directory.replace(PROPOSALS, &encode(directory, PROPOSALS, &proposals)?)
+}
+
+/// The proposals that waited.
+///
+/// # Errors
+/// If the file cannot be read or is damaged.
+pub fn load_proposals(directory: &StateDirectory) -> Result<Vec<Proposed>, StoreError> {
+    Ok(read(directory, PROPOSALS, PROPOSALS_MAX_BYTES)?.unwrap_or_default())
 }
 
 /// Where the journal is, for messages.

@@ -22,6 +22,7 @@ socket-group = "users"
 observe = { users = ["daemon"], groups = ["games", "operator", "staff"] }
 plan    = { groups = ["games", "operator"] }
 declare = { groups = ["operator"] }
+approve = { groups = ["games"] }
 revert  = { groups = ["operator", "staff"] }
 "#;
 
@@ -107,6 +108,8 @@ fn body(method: Method) -> &'static str {
         Method::Plan => r#"{"policy":"isolate-host"}"#,
         Method::Declare => r#"{"policy":"no-such-policy","reason":"why","authority":"INC-1"}"#,
         Method::Extend => r#"{"by_ms":60000}"#,
+        Method::Approve => r#"{"plan":"0000"}"#,
+        Method::Reject => r#"{"reason":"not now"}"#,
         Method::Confirm | Method::Revert | Method::Status | Method::Readiness | Method::Snapshot => "",
         Method::OpenApi | Method::Policies | Method::Policy | Method::Emergencies | Method::Emergency => "",
         Method::Receipt | Method::Audit | Method::AuditHead => "",

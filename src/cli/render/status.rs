@@ -36,7 +36,7 @@ pub(crate) fn status(status: &Status) -> String {
 
 pub(crate) fn emergency(view: &EmergencyView) -> String {
     let style = match view.state {
-        EmergencyState::Applying | EmergencyState::Restoring => Paint::Caution,
+        EmergencyState::Proposed | EmergencyState::Applying | EmergencyState::Restoring => Paint::Caution,
         EmergencyState::InForce | EmergencyState::Degraded | EmergencyState::Stuck => Paint::Alarm,
         EmergencyState::Ended => Paint::Calm,
     };
@@ -45,7 +45,8 @@ pub(crate) fn emergency(view: &EmergencyView) -> String {
     // What is already on its way to its end has no end to come, and nothing to confirm.
     let runs = match view.state {
         EmergencyState::Applying | EmergencyState::InForce | EmergencyState::Degraded => true,
-        EmergencyState::Restoring | EmergencyState::Stuck | EmergencyState::Ended => false,
+        EmergencyState::Proposed | EmergencyState::Restoring => false,
+        EmergencyState::Stuck | EmergencyState::Ended => false,
     };
     let ends = runs.then(|| format!("in {}, at {}", countdown(view.remaining_ms), view.ends_at));
     let confirm = view.confirm_within_ms.filter(|_| runs);
@@ -56,6 +57,8 @@ pub(crate) fn emergency(view: &EmergencyView) -> String {
             ("policy", format!("{} (affects {})", view.policy, view.affects)),
             ("ends", ends.unwrap_or_default()),
             ("confirm", confirm.unwrap_or_default()),
+            ("waits", waits(view).unwrap_or_default()),
+            ("approved", view.approved_by.join(", ")),
             ("occasion", view.occasion.clone()),
             ("reason", view.reason.clone()),
             ("authority", view.authority.clone()),
@@ -70,8 +73,26 @@ pub(crate) fn emergency(view: &EmergencyView) -> String {
     format!("{}: {state}\n{rows}", paint(Paint::Strong, &heading))
 }
 
+/// What a proposal waits for, and for how long it is to last.
+fn waits(view: &EmergencyView) -> Option<String> {
+    let approval = view.approval.as_ref()?;
+    Some(format!(
+        "for approval by {} of {} people, {} left; then it lasts {}",
+        usize::from(approval.needed).saturating_sub(view.approved_by.len()),
+        approval.needed,
+        countdown(approval.expires_in_ms),
+        countdown(view.remaining_ms)
+    ))
+}
+
 /// What to type next, where something must be.
 pub(crate) fn next_after_declare(view: &EmergencyView) -> String {
+    if view.state == EmergencyState::Proposed {
+        return format!(
+            "nothing is cut yet: another person types `portcullis approve {} --plan {}`",
+            view.id, view.plan_digest
+        );
+    }
     match view.confirm_within_ms {
         Some(ms) => format!(
             "`portcullis confirm {}` within {}, or it ends by itself",
@@ -94,6 +115,7 @@ fn headline(state: HostState, armed: &ArmingView) -> (Paint, &'static str) {
     match state {
         HostState::Clear if armed.wanted => (Paint::Calm, "no emergency, and nothing of ours in the way of a packet"),
         HostState::Clear => (Paint::Calm, "no emergency, and nothing of ours in the kernel"),
+        HostState::Proposed => (Paint::Caution, "nothing is cut; a declaration waits for approval"),
         HostState::Applying => (Paint::Caution, "a cut is being carried out"),
         HostState::InForce => (Paint::Alarm, "the cut stands, read back from the kernel just now"),
         HostState::Restoring => (Paint::Caution, "a restore is under way"),

@@ -27,6 +27,7 @@ fn every_error_of_the_api_has_its_exit_code() {
         (Code::TooSlow, 7),
         (Code::Busy, 1),
         (Code::Forbidden, 5),
+        (Code::SamePerson, 5),
         (Code::ForeignOrigin, 5),
         (Code::NoSuchPolicy, 10),
         (Code::NoSuchEmergency, 3),
@@ -130,6 +131,18 @@ fn commands_say_how_it_stands_by_their_exit_code() {
         (Answers::default(), &["policy", "show", "no-such"], 10),
         (declared_as(EmergencyState::InForce), declare, 0),
         (declared_as(EmergencyState::Degraded), declare, 8),
+        (declared_as(EmergencyState::Proposed), declare, 11),
+        (waiting(EmergencyState::Proposed), &["approve", "--plan", "9f86"], 11),
+        (
+            waiting(EmergencyState::InForce),
+            &["approve", "01936a5e", "--plan", "9f86"],
+            0,
+        ),
+        (waiting(EmergencyState::Ended), &["reject", "--reason", "not now"], 0),
+        (waiting(EmergencyState::Proposed), &["revert"], 3),
+        (waiting(EmergencyState::Proposed), &["revert", "--all"], 0),
+        (Answers::default(), &["approve", "--plan", "9f86"], 3),
+        (Answers::default(), &["approve"], 2),
         (declared_as(EmergencyState::Stuck), declare, 6),
     ];
     for (answers, line, number) in table {

@@ -138,6 +138,8 @@ fn answer(answers: &Answers, command: Command) -> String {
             let line = format!("extend {id} {by_ms} {}", preconditions.idempotency_key.is_some());
             said(reply.send(Ok(samples::emergency())), &line)
         }
+        Command::Approve(id, plan, reply) => said(reply.send(a.declared), &format!("approve {id} {plan}")),
+        Command::Reject(id, reason, reply) => said(reply.send(a.declared), &format!("reject {id} {reason}")),
         Command::Revert(id, reply) => said(reply.send(Ok(a.receipt)), &format!("revert {id}")),
         Command::Audit(query, reply) => said(reply.send(Ok(page(&a.records, query.after))), &format!("{query:?}")),
         Command::AuditHead(reply) => said(reply.send(Ok(samples::audit_head())), "head"),
@@ -226,6 +228,14 @@ fn in_state(state: HostState) -> Answers {
             ..samples::status()
         },
         ..Answers::default()
+    }
+}
+
+/// One declaration waits, and this comes of it.
+fn waiting(becomes: EmergencyState) -> Answers {
+    Answers {
+        emergencies: vec![samples::proposed()],
+        ..declared_as(becomes)
     }
 }
 

@@ -159,6 +159,25 @@ fn what_is_on_its_way_to_its_end_has_no_end_to_come_and_nothing_to_confirm() {
 }
 
 #[test]
+fn what_waits_for_approval_says_for_whom_how_long_and_what_to_type() {
+    let view = crate::api::samples::proposed();
+    let text = anstream::adapter::strip_str(&render::status::emergency(&view)).to_string();
+    for wanted in [
+        "for approval by 1 of 2 people, 10m left; then it lasts 2h",
+        "bob (1001)",
+        "proposed",
+    ] {
+        assert!(text.contains(wanted), "{wanted:?} is not in {text}");
+    }
+    assert!(!text.contains("ends "), "{text}");
+    let next = render::status::next_after_declare(&view);
+    assert!(
+        next.contains(&format!("approve {} --plan {}", view.id, view.plan_digest)),
+        "{next}"
+    );
+}
+
+#[test]
 fn json_is_the_object_of_the_api() {
     let daemon = Daemon::start(Answers::default());
     let outcome = script(&daemon, &["-o", "json", "status"]);

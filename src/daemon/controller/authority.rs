@@ -43,6 +43,7 @@ fn narrowed(who: &Narrowed, right: Right) -> Option<&crate::daemon::rights::Whom
     match right {
         Right::Observe => None,
         Right::Plan | Right::Declare => who.declare.as_ref(),
+        Right::Approve => who.approve.as_ref(),
         Right::Revert => who.revert.as_ref(),
     }
 }

@@ -19,6 +19,7 @@ use crate::daemon::actor;
 use crate::daemon::command::{Preconditions, Reply};
 use crate::daemon::policies::Loaded;
 use crate::model::cut::Cut;
+use crate::model::duration::written;
 use crate::model::emergency::{Deadline, Declaration, Emergency, Event, Moment, State};
 use crate::model::names::{Digest, EmergencyId};
 use crate::model::plan::Plan;
@@ -38,7 +39,7 @@ enum Before {
 }
 
 /// The draw of an errand for one policy.
-fn only(draws: Draws) -> Result<Draw, ApiError> {
+pub(super) fn only(draws: Draws) -> Result<Draw, ApiError> {
     let none = || ApiError::new(Code::Internal, "no plan was drawn", "report this");
     draws.into_iter().next().unwrap_or_else(|| Err(none()))
 }
@@ -76,7 +77,19 @@ impl Controller {
             policy: Some(loaded.policy.name.clone()),
             details: json!({ "plan": digest, "steps": draw.plan.steps.len() }),
         });
-        Ok(super::views::plan(&draw.plan, &draw.host, digest, duration_ms, loses))
+        let mut view = super::views::plan(&draw.plan, &draw.host, digest, duration_ms, loses);
+        if let Some(approval) = loaded.policy.approval {
+            view.warnings.push(format!(
+                "a declaration is only proposed: {} more must approve within {}",
+                if approval.people == 1 {
+                    "one person"
+                } else {
+                    "two people"
+                },
+                written(approval.expires)
+            ));
+        }
+        Ok(view)
     }
 
     /// `POST /v1/emergencies`.
@@ -139,17 +152,31 @@ impl Controller {
         let digest = draw.plan.digest();
         refuse_other_plan(pre, digest)?;
         self.refuse_unaccepted_risk(draw, request)?;
+        let key = pre.idempotency_key.as_deref();
+        if let Some(approval) = loaded.policy.approval {
+            let id = self.propose(asker, request, loaded, &terms, (digest, approval))?;
+            self.keys.remember(key, request, id);
+            return self.emergency_view(&id.to_string());
+        }
         self.refuse_unguarded()?;
-        let emergency = self.emergency(asker, request, loaded, &terms, &draw.plan, digest);
-        let id = emergency.id;
+        let id = EmergencyId::new(Uuid::now_v7());
+        let stated = declaration(asker, request, &terms);
+        let durations = (terms.duration_ms, terms.confirm_within_ms);
+        let emergency = self.emergency(id, stated, loaded, durations, &draw.plan);
         self.write_down(asker, emergency, draw)?;
+        self.put_in_force(id, draw, started)?;
+        self.keys.remember(key, request, id);
+        self.emergency_view(&id.to_string())
+    }
+
+    /// From what is written down to a cut that is read back.
+    pub(super) fn put_in_force(&mut self, id: EmergencyId, draw: &Draw, started: Instant) -> Result<(), ApiError> {
         self.watch_lifelines_of(id);
         // A guardian that saw no journal for a while has gone; with the journal there a new one stays.
         self.keep_guarded();
         let cut = self.carry_out(id, &draw.plan, started)?;
-        self.keys.remember(pre.idempotency_key.as_deref(), request, id);
-        info!(emergency = %id, policy = %loaded.policy.name, micros = cut.as_micros(), "in force");
-        self.emergency_view(&id.to_string())
+        info!(emergency = %id, policy = %draw.plan.cut.policy, micros = cut.as_micros(), "in force");
+        Ok(())
     }
 
     fn loses(&self, draw: &Draw, session: Option<&Session>) -> Result<bool, ApiError> {
@@ -186,7 +213,7 @@ impl Controller {
         ))
     }
 
-    fn refuse_while_stuck(&self) -> Result<(), ApiError> {
+    pub(super) fn refuse_while_stuck(&self) -> Result<(), ApiError> {
         if let Some(first) = self.attention().into_iter().next() {
             return Err(ApiError::new(
                 Code::Stuck,
@@ -204,7 +231,7 @@ impl Controller {
         }
     }
 
-    fn refuse_too_many(&self) -> Result<(), ApiError> {
+    pub(super) fn refuse_too_many(&self) -> Result<(), ApiError> {
         if self.emergencies.len() + self.ended.len() < OPEN_MAX {
             return Ok(());
         }
@@ -216,7 +243,7 @@ impl Controller {
     }
 
     /// Whoever would end the cut if this process died must be there before it begins.
-    fn refuse_unguarded(&mut self) -> Result<(), ApiError> {
+    pub(super) fn refuse_unguarded(&mut self) -> Result<(), ApiError> {
         self.guard().map_err(|error| {
             ApiError::new(
                 Code::NoGuardian,
@@ -226,40 +253,35 @@ impl Controller {
         })
     }
 
-    fn emergency(
+    /// An emergency that begins now; its duration and the time to confirm it in milliseconds.
+    pub(super) fn emergency(
         &self,
-        asker: &Actor,
-        request: &DeclareRequest,
+        id: EmergencyId,
+        declaration: Declaration,
         loaded: &Loaded,
-        terms: &Terms,
+        (duration_ms, confirm_within_ms): (u64, Option<u64>),
         plan: &Plan,
-        plan_digest: Digest,
     ) -> Emergency {
         let now = self.clock.now();
         let after = |after_ms| Deadline::after(now.clone(), after_ms);
         Emergency {
-            id: EmergencyId::new(Uuid::now_v7()),
+            id,
             policy: loaded.policy.name.clone(),
-            declaration: Declaration {
-                occasion: terms.occasion,
-                reason: request.reason.clone(),
-                authority: request.authority.clone(),
-                declared_by: actor::spoken(asker),
-            },
+            declaration,
             affects: loaded.policy.affects,
             notice: loaded.policy.notice.clone(),
             limits: loaded.policy.limits,
             fail: loaded.policy.fail,
             cut: plan.cut.clone(),
-            plan_digest,
+            plan_digest: plan.digest(),
             state: State::Applying,
-            deadline: after(terms.duration_ms),
-            confirm_by: terms.confirm_within_ms.map(after),
+            deadline: after(duration_ms),
+            confirm_by: confirm_within_ms.map(after),
         }
     }
 
     /// Record, baseline, journal: all durable before the first change. If one fails, nothing has happened.
-    fn write_down(&mut self, asker: &Actor, emergency: Emergency, draw: &Draw) -> Result<(), ApiError> {
+    pub(super) fn write_down(&mut self, asker: &Actor, emergency: Emergency, draw: &Draw) -> Result<(), ApiError> {
         let now = self.clock.now();
         let draft = Draft {
             event: EventKind::Declared,
@@ -378,6 +400,17 @@ impl Controller {
     }
 }
 
+/// What was stated.
+pub(super) fn declaration(asker: &Actor, request: &DeclareRequest, terms: &Terms) -> Declaration {
+    Declaration {
+        occasion: terms.occasion,
+        reason: request.reason.clone(),
+        authority: request.authority.clone(),
+        declared_by: actor::spoken(asker),
+        approved_by: Vec::new(),
+    }
+}
+
 fn failed_apply(why: &str, receipt: &ReceiptView) -> ApiError {
     if receipt.residues.is_empty() {
         ApiError::new(
@@ -409,7 +442,7 @@ fn refuse_other_plan(pre: &Preconditions, digest: Digest) -> Result<(), ApiError
 }
 
 fn declared_details(emergency: &Emergency, plan: &Plan) -> serde_json::Value {
-    json!({
+    let mut details = json!({
         "occasion": emergency.declaration.occasion,
         "reason": emergency.declaration.reason,
         "authority": emergency.declaration.authority,
@@ -421,7 +454,13 @@ fn declared_details(emergency: &Emergency, plan: &Plan) -> serde_json::Value {
         "methods": emergency.cut.methods,
         "links": emergency.cut.links.values().collect::<Vec<_>>(),
         "lifelines": emergency.cut.lifelines.iter().map(|l| &l.name).collect::<Vec<_>>(),
-    })
+    });
+    // The record is of who gave the last approval.
+    if !emergency.declaration.approved_by.is_empty() {
+        details["declared_by"] = json!(emergency.declaration.declared_by);
+        details["approved_by"] = json!(emergency.declaration.approved_by);
+    }
+    details
 }
 
 impl Controller {

@@ -20,6 +20,7 @@ mod drift;
 mod ending;
 mod keys;
 mod offline;
+mod proposing;
 mod readiness;
 mod reading;
 mod recovery;
@@ -52,6 +53,7 @@ use super::supervisor::Supervisor;
 use crate::api::ReceiptView;
 use crate::api::error::{ApiError, Code, chain};
 use crate::kernel::{Kernel, KernelError, Kinds};
+use crate::model::approval::Proposed;
 use crate::model::cut::Cut;
 use crate::model::emergency::{Emergency, State};
 use crate::model::names::EmergencyId;
@@ -85,6 +87,8 @@ pub struct Controller {
     policies: Policies,
     /// Not ended, oldest first.
     emergencies: Vec<Emergency>,
+    /// Declarations that wait for other people, oldest first.
+    proposals: Vec<Proposed>,
     /// What the host goes back to; held exactly while any emergency is.
     baseline: Option<Snapshot>,
     /// Ended while others were in force, and took away what those may have taken the rest of; oldest first.
@@ -162,6 +166,7 @@ impl Controller {
         });
         controller.record_offline_restore();
         controller.recover(last)?;
+        controller.take_up_proposals();
         controller.keep_armed();
         Ok(controller)
     }
@@ -183,6 +188,7 @@ impl Controller {
             books,
             policies,
             emergencies: Vec::new(),
+            proposals: Vec::new(),
             baseline: None,
             ended: Vec::new(),
             receipts: BTreeMap::new(),
@@ -236,6 +242,7 @@ impl Controller {
                 compared = tokio::time::Instant::now();
             }
             self.expire();
+            self.expire_proposals();
             if self.vigil.wait().is_some() {
                 self.look_at_lifelines();
             }
@@ -323,7 +330,8 @@ impl Controller {
         let now = self.clock.now();
         let ends = self
             .held()
-            .flat_map(|e| std::iter::once(&e.deadline).chain(&e.confirm_by));
+            .flat_map(|e| std::iter::once(&e.deadline).chain(&e.confirm_by))
+            .chain(self.proposals.iter().map(|proposed| &proposed.expires));
         ends.map(|end| Duration::from_millis(end.remaining_ms(&now)))
             .min()
             .unwrap_or(COMPARE_EVERY)
@@ -340,6 +348,10 @@ impl Controller {
         let gone = match call.command {
             Command::Plan(request, reply) => return self.ask_for_plan(asker, request, reply),
             Command::Declare(request, pre, reply) => return self.ask_for_cut(asker, request, pre, reply),
+            Command::Approve(id, plan, reply) => return self.ask_for_approval(asker, id, plan, reply),
+            Command::Reject(id, reason, reply) => reply
+                .send(self.recorded(&asker, |c| c.reject(&asker, &id, &reason)))
+                .is_err(),
             Command::Readiness(reply) => return self.ask_for_readiness(asker, reply),
             Command::Status(reply) => reply.send(self.status()).is_err(),
             Command::Snapshot(reply) => reply.send(self.read(Kinds::ALL).map(|s| s.to_string())).is_err(),
@@ -466,6 +478,13 @@ impl Controller {
             )
         };
         let id: EmergencyId = id.parse().map_err(|_| unknown())?;
+        if self.proposals.iter().any(|proposed| proposed.id == id) {
+            return Err(ApiError::new(
+                Code::WrongState,
+                format!("the emergency {id} is only proposed: nothing is cut"),
+                "`portcullis approve` makes it begin, `portcullis reject` ends it",
+            ));
+        }
         self.emergencies.iter().position(|e| e.id == id).ok_or_else(unknown)
     }
 }

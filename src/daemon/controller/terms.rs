@@ -38,7 +38,7 @@ pub(super) fn of(loaded: &Loaded, request: &DeclareRequest) -> Result<Terms, Api
     })
 }
 
-fn text_within(field: &str, text: &str, max: usize) -> Result<(), ApiError> {
+pub(super) fn text_within(field: &str, text: &str, max: usize) -> Result<(), ApiError> {
     let length = text.chars().count();
     let blank = text.trim().is_empty();
     if blank || length > max || text.chars().any(char::is_control) {

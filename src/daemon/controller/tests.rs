@@ -12,6 +12,7 @@ mod killed;
 mod lives;
 mod offline;
 mod overlap;
+mod proposing;
 mod raised;
 mod readiness;
 mod recovery;

@@ -7,10 +7,11 @@ use super::terms::millis;
 use super::{Controller, PAST_MAX};
 use crate::api::error::{ApiError, Code};
 use crate::api::{
-    CoverageView, EmergencyState, EmergencyView, HostState, LifelineView, PlanView, PolicySummary, PolicyView,
-    ReceiptView, Status, StepView, VERSION,
+    ApprovalView, CoverageView, EmergencyState, EmergencyView, HostState, LifelineView, PlanView, PolicySummary,
+    PolicyView, ReceiptView, Status, StepView, VERSION,
 };
 use crate::daemon::policies::Loaded;
+use crate::model::approval::{Proposed, Standing};
 use crate::model::diff::diff;
 use crate::model::emergency::{Emergency, State};
 use crate::model::names::{Digest, EmergencyId};
@@ -158,6 +159,9 @@ impl Controller {
         for emergency in &self.emergencies {
             host = host.max(host_state(emergency.state));
         }
+        if !self.proposals.is_empty() {
+            host = host.max(HostState::Proposed);
+        }
         let attention = self.attention();
         if !attention.is_empty() {
             host = host.max(HostState::Stuck);
@@ -177,11 +181,16 @@ impl Controller {
 
     /// `GET /v1/emergencies`: those that are not over, oldest first.
     pub(super) fn emergency_list(&self) -> Vec<EmergencyView> {
-        self.emergencies.iter().map(|e| self.show(e)).collect()
+        let held = self.emergencies.iter().map(|e| self.show(e));
+        held.chain(self.proposals.iter().map(|p| self.show_proposed(p)))
+            .collect()
     }
 
     /// One emergency, also one that is over.
     pub(super) fn emergency_view(&self, id: &str) -> Result<EmergencyView, ApiError> {
+        if let Some(proposed) = self.proposals.iter().find(|p| p.id.to_string() == id) {
+            return Ok(self.show_proposed(proposed));
+        }
         match self.find(id) {
             Ok(at) => Ok(self.show(&self.emergencies[at])),
             Err(unknown) => self.past_emergency(id).map(|e| self.show(e)).ok_or(unknown),
@@ -211,6 +220,43 @@ impl Controller {
             links: emergency.cut.links.values().map(ToString::to_string).collect(),
             lifelines: emergency.cut.lifelines.iter().map(|l| l.name.clone()).collect(),
             plan_digest: emergency.plan_digest.to_string(),
+            approved_by: emergency.declaration.approved_by.clone(),
+            approval: None,
+        }
+    }
+
+    /// What links and lifelines it would have, its plan says.
+    pub(super) fn show_proposed(&self, proposed: &Proposed) -> EmergencyView {
+        let policy = self
+            .policies
+            .named(proposed.policy.as_ref())
+            .map(|loaded| &loaded.policy);
+        EmergencyView {
+            id: proposed.id.to_string(),
+            policy: proposed.policy.to_string(),
+            state: match proposed.standing {
+                Standing::Waiting | Standing::Agreed => EmergencyState::Proposed,
+                Standing::Rejected | Standing::Expired => EmergencyState::Ended,
+            },
+            occasion: word(&proposed.declaration.occasion),
+            reason: proposed.declaration.reason.clone(),
+            authority: proposed.declaration.authority.clone(),
+            declared_by: proposed.declaration.declared_by.clone(),
+            declared_at: rfc3339(proposed.expires.set_at.wall_ms).unwrap_or_else(|_| "unknown".to_owned()),
+            affects: policy.map_or_else(String::new, |p| word(&p.affects)),
+            notice: policy.map_or_else(String::new, |p| p.notice.clone()),
+            ends_at: String::new(),
+            remaining_ms: proposed.duration_ms,
+            confirm_within_ms: proposed.confirm_within_ms,
+            methods: policy.map_or_else(Vec::new, |p| p.methods.iter().map(word).collect()),
+            links: Vec::new(),
+            lifelines: policy.map_or_else(Vec::new, |p| p.lifelines.iter().map(|l| l.name.clone()).collect()),
+            plan_digest: proposed.plan_digest.to_string(),
+            approved_by: proposed.approvals.iter().map(|person| person.name.clone()).collect(),
+            approval: Some(ApprovalView {
+                needed: proposed.needed,
+                expires_in_ms: proposed.expires.remaining_ms(&self.now()),
+            }),
         }
     }
 

@@ -11,8 +11,8 @@ use super::extract::{Body, Filter, Nothing, Parameter};
 use super::problem::Failure;
 use super::routes::App;
 use crate::api::{
-    AuditHead, AuditPage, AuditQuery, DeclareRequest, EmergencyView, ExtendRequest, PlanRequest, PlanView,
-    PolicySummary, PolicyView, Readiness, ReceiptView, Status,
+    ApproveRequest, AuditHead, AuditPage, AuditQuery, DeclareRequest, EmergencyState, EmergencyView, ExtendRequest,
+    PlanRequest, PlanView, PolicySummary, PolicyView, Readiness, ReceiptView, RejectRequest, Status,
 };
 use crate::daemon::command::{Command, Peer, Preconditions};
 
@@ -79,7 +79,10 @@ pub(super) async fn plan(
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 128 visible ASCII characters; the same key with the same request is carried out once, as long as the daemon runs"),
         ("If-Match" = Option<String>, Header, description = "The digest of the plan that was approved; another plan is refused"),
     ),
-    responses((status = 201, description = "In force", body = EmergencyView, headers(("Location" = String, description = "The path of the emergency")))))]
+    responses(
+        (status = 201, description = "In force", body = EmergencyView, headers(("Location" = String, description = "The path of the emergency"))),
+        (status = 202, description = "Proposed: other people must approve", body = EmergencyView, headers(("Location" = String, description = "The path of the emergency"))),
+    ))]
 pub(super) async fn declare(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -89,7 +92,12 @@ pub(super) async fn declare(
     let declare = |reply| Command::Declare(request, preconditions, reply);
     let emergency = app.controller.ask(peer, declare).await?;
     let location = [(header::LOCATION, format!("/v1/emergencies/{}", emergency.id))];
-    Ok((StatusCode::CREATED, location, Json(emergency)))
+    let status = if emergency.state == EmergencyState::Proposed {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::CREATED
+    };
+    Ok((status, location, Json(emergency)))
 }
 
 /// Every emergency that is not over.
@@ -155,6 +163,39 @@ pub(super) async fn extend(
 ) -> Answer<EmergencyView> {
     let extend = |reply| Command::Extend(id, request.by_ms, preconditions, reply);
     Ok(Json(app.controller.ask(peer, extend).await?))
+}
+
+/// Approves what another person declared, over the plan that was shown. The last approval that is needed cuts.
+#[utoipa::path(post, path = "/v1/emergencies/{id}/approve", params(("id" = String, Path, description = "The emergency's id")), request_body = ApproveRequest,
+    responses((status = 200, description = "In force", body = EmergencyView), (status = 202, description = "Approved; more people must approve", body = EmergencyView)))]
+pub(super) async fn approve(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Parameter(id): Parameter,
+    _: Preconditions,
+    Body(request): Body<ApproveRequest>,
+) -> Result<(StatusCode, Json<EmergencyView>), Failure> {
+    let approve = |reply| Command::Approve(id, request.plan, reply);
+    let emergency = app.controller.ask(peer, approve).await?;
+    let status = if emergency.state == EmergencyState::Proposed {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, Json(emergency)))
+}
+
+/// Ends a proposed declaration before anything is cut; also for who declared it.
+#[utoipa::path(post, path = "/v1/emergencies/{id}/reject", params(("id" = String, Path, description = "The emergency's id")), request_body = RejectRequest, responses((status = 200, description = "Rejected", body = EmergencyView)))]
+pub(super) async fn reject(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Parameter(id): Parameter,
+    _: Preconditions,
+    Body(request): Body<RejectRequest>,
+) -> Answer<EmergencyView> {
+    let reject = |reply| Command::Reject(id, request.reason, reply);
+    Ok(Json(app.controller.ask(peer, reject).await?))
 }
 
 /// Ends an emergency. Answers when the restore is read back from the kernel.

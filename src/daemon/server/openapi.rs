@@ -82,28 +82,36 @@ fn can_give(method: Method, code: Code) -> bool {
     let (verb, path, _) = method.entry();
     let changes = matches!(
         method,
-        Method::Declare | Method::Confirm | Method::Extend | Method::Revert
+        Method::Declare | Method::Confirm | Method::Extend | Method::Approve | Method::Reject | Method::Revert
     );
     match code {
         Code::BadRequest | Code::Busy | Code::Forbidden | Code::ForeignOrigin => true,
         Code::NoSuchPath | Code::MethodNotAllowed => true,
         Code::ShuttingDown | Code::Internal => method != Method::OpenApi,
         Code::TooLarge | Code::TooSlow => verb == Verb::Post,
-        Code::NoSuchPolicy => matches!(method, Method::Policy | Method::Plan | Method::Declare),
+        Code::NoSuchPolicy => matches!(
+            method,
+            Method::Policy | Method::Plan | Method::Declare | Method::Approve
+        ),
         // A declaration that is repeated under its key may lead to an emergency that is long over.
         Code::NoSuchEmergency => path.contains("{id}") || method == Method::Declare,
-        Code::WrongState => matches!(method, Method::Confirm | Method::Extend | Method::Revert),
+        Code::WrongState => changes && method != Method::Declare,
+        Code::SamePerson => method == Method::Approve,
         Code::OverLimit => matches!(method, Method::Plan | Method::Declare | Method::Extend),
-        Code::PlanRefused => matches!(method, Method::Plan | Method::Declare),
-        Code::WrongOccasion | Code::PlanChanged | Code::RiskNotAccepted => method == Method::Declare,
+        Code::PlanRefused => matches!(method, Method::Plan | Method::Declare | Method::Approve),
+        Code::WrongOccasion | Code::RiskNotAccepted => method == Method::Declare,
+        Code::PlanChanged => matches!(method, Method::Declare | Method::Approve),
         Code::KeyReused => matches!(method, Method::Declare | Method::Extend),
-        Code::Stuck => method == Method::Declare,
+        Code::Stuck => matches!(method, Method::Declare | Method::Approve),
         // A restore waits for no record: promise 1 of the crate.
-        Code::NoRecord => changes && method != Method::Revert,
-        Code::NoJournal => changes && method != Method::Revert,
-        Code::NoGuardian => method == Method::Declare,
-        Code::KernelRefused => matches!(method, Method::Snapshot | Method::Plan | Method::Declare),
+        Code::NoRecord => changes && method != Method::Revert && method != Method::Reject,
+        Code::NoJournal => changes && method != Method::Revert && method != Method::Reject,
+        Code::NoGuardian => matches!(method, Method::Declare | Method::Approve),
+        Code::KernelRefused => matches!(
+            method,
+            Method::Snapshot | Method::Plan | Method::Declare | Method::Approve
+        ),
         // What a revert could not put back is in its receipt.
-        Code::Partial => method == Method::Declare,
+        Code::Partial => matches!(method, Method::Declare | Method::Approve),
     }
 }

@@ -123,6 +123,7 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::TooSlow => "the request took too long to arrive",
         Code::Busy => "too many connections",
         Code::Forbidden => "no right",
+        Code::SamePerson => "it needs another person",
         Code::ForeignOrigin => "the request comes from a browser or names another host",
         Code::NoSuchPolicy => "no policy of this name",
         Code::NoSuchEmergency => "no emergency of this id",

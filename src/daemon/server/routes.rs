@@ -88,6 +88,8 @@ fn route(method: Method) -> UtoipaMethodRouter<App> {
         Method::Receipt => routes!(handlers::receipt),
         Method::Confirm => routes!(handlers::confirm),
         Method::Extend => routes!(handlers::extend),
+        Method::Approve => routes!(handlers::approve),
+        Method::Reject => routes!(handlers::reject),
         Method::Revert => routes!(handlers::revert),
         Method::Audit => routes!(handlers::audit),
         Method::AuditHead => routes!(handlers::audit_head),

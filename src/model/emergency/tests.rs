@@ -62,6 +62,7 @@ fn emergency(state: State) -> Emergency {
             reason: "a table test".to_owned(),
             authority: "none".to_owned(),
             declared_by: "uid 0".to_owned(),
+            approved_by: Vec::new(),
         },
         affects: Affects::OwnHosts,
         notice: "a test".to_owned(),

@@ -75,6 +75,7 @@ fn outcome(event: EventKind) -> Outcome {
     match event {
         EventKind::RequestRefused
         | EventKind::Rejected
+        | EventKind::ProposalExpired
         | EventKind::ApplyFailed
         | EventKind::LifelineLost
         | EventKind::ConfirmationMissed
@@ -112,6 +113,7 @@ fn severity(event: EventKind) -> u8 {
         EventKind::Sealed | EventKind::AuditRotated | EventKind::PoliciesLoaded => 1,
         EventKind::DaemonStarted | EventKind::DaemonStopped | EventKind::PlanMade | EventKind::Confirmed => 3,
         EventKind::RequestRefused | EventKind::Rejected | EventKind::Approved | EventKind::Proposed => 5,
+        EventKind::ProposalExpired => 5,
         EventKind::Extended | EventKind::Armed | EventKind::Disarmed | EventKind::Recovered => 5,
         EventKind::Mended | EventKind::RevertRequested | EventKind::Restored | EventKind::DeadlineReached => 6,
         EventKind::Drift | EventKind::ConfirmationMissed | EventKind::AuditTorn | EventKind::RestoredOffline => 7,

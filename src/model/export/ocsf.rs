@@ -33,6 +33,7 @@ impl Class {
             EventKind::Proposed | EventKind::Declared => Self::IncidentCreated,
             EventKind::Approved
             | EventKind::Rejected
+            | EventKind::ProposalExpired
             | EventKind::Confirmed
             | EventKind::Extended
             | EventKind::Drift

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::approval::ApprovalDraft;
 use super::fields::{At, List, Raw, Section, flag, integer, list, string, word, words};
 use super::lifelines::LifelineDraft;
 use super::problems::{Code, Problem, Report};
@@ -65,6 +66,7 @@ pub(super) struct Draft {
     pub(super) notice: Option<Option<At<String>>>,
     pub(super) public: Option<Option<PublicDraft>>,
     pub(super) who: Option<WhoDraft>,
+    pub(super) approval: Option<Option<ApprovalDraft>>,
 }
 
 impl Draft {
@@ -117,6 +119,10 @@ impl Draft {
                 Some(raw) => WhoDraft::read(raw, report),
                 None => Some(WhoDraft::default()),
             },
+            approval: match file.optional("approval") {
+                Some(raw) => ApprovalDraft::read(raw, report).map(Some),
+                None => Some(None),
+            },
         };
         file.finish(report);
         draft
@@ -143,6 +149,10 @@ impl Draft {
             fail: self.fail?,
             notice: self.notice?.map(|notice| notice.value).unwrap_or_default(),
             who: self.who?.finish(),
+            approval: match self.approval? {
+                Some(draft) => Some(draft.finish()?),
+                None => None,
+            },
         })
     }
 }

@@ -67,7 +67,7 @@ codes! {
     UnknownPeople "policy-unknown-people" "A user or a group that this host does not have."
     Limits "policy-limits" "Limits that contradict one another, or no end."
     Public "policy-public" "It affects the public without what that needs."
-    TwoPerson "policy-two-person" "It needs two people, which this version cannot ask for."
+    TwoPerson "policy-two-person" "It affects the public, and one person could declare it."
 }
 
 impl fmt::Display for Code {

@@ -76,13 +76,14 @@ pub(super) fn public(draft: &Draft, report: &mut Report) {
     let (Some(affects), Some(public)) = (&draft.affects, &draft.public) else {
         return;
     };
-    if let Some(two_person) = public
-        .as_ref()
-        .and_then(|p| p.two_person.as_ref())
-        .filter(|two| two.value)
-    {
-        let message = "this policy needs two people, which this version cannot ask for";
-        report.push(Problem::new(Code::TwoPerson, two_person.span.clone(), message));
+    let two_person = public.as_ref().and_then(|p| p.two_person.as_ref());
+    if let (Some(two_person), Some(None)) = (two_person.filter(|two| two.value), &draft.approval) {
+        let problem = Problem::new(
+            Code::TwoPerson,
+            two_person.span.clone(),
+            "two people decide, and nobody is asked",
+        );
+        report.push(problem.hint("write people = 1 below [approval]: so many approve beside the one who declares"));
     }
     match (affects.value, public) {
         (Affects::Public, Some(public)) => {

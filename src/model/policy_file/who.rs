@@ -16,6 +16,7 @@ const NAMES_MAX: usize = 64;
 #[derive(Default)]
 pub(super) struct WhoDraft {
     declare: Option<PeopleDraft>,
+    approve: Option<PeopleDraft>,
     revert: Option<PeopleDraft>,
 }
 
@@ -31,17 +32,19 @@ impl WhoDraft {
             Some(raw) => PeopleDraft::read(raw, report).map(Some),
             None => Some(None),
         };
-        let (declare, revert) = (people("declare", report), people("revert", report));
+        let (declare, approve) = (people("declare", report), people("approve", report));
+        let revert = people("revert", report);
         section.finish(report);
         Some(Self {
             declare: declare?,
+            approve: approve?,
             revert: revert?,
         })
     }
 
     /// Reports the names that this host does not have.
     pub(super) fn check(&self, knows: &dyn Fn(NameOf, &str) -> bool, report: &mut Report) {
-        let all = self.declare.iter().chain(&self.revert);
+        let all = self.declare.iter().chain(&self.approve).chain(&self.revert);
         for (what, name) in all.flat_map(PeopleDraft::names) {
             if !knows(what, &name.value) {
                 let message = format!("no {} {:?} on this host", what.word(), name.value);
@@ -54,6 +57,7 @@ impl WhoDraft {
     pub(super) fn finish(self) -> Who {
         Who {
             declare: self.declare.map(PeopleDraft::finish),
+            approve: self.approve.map(PeopleDraft::finish),
             revert: self.revert.map(PeopleDraft::finish),
         }
     }

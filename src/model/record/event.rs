@@ -48,6 +48,8 @@ event_kinds! {
     Approved = "approved",
     /// A second person disagreed.
     Rejected = "rejected",
+    /// Nobody decided on a declaration in time.
+    ProposalExpired = "proposal-expired",
     /// An emergency was declared; nothing in the kernel has changed yet.
     Declared = "declared",
     /// Steps of a plan were acknowledged by the kernel.
@@ -104,6 +106,7 @@ impl EventKind {
             | Self::Proposed
             | Self::Approved
             | Self::Rejected
+            | Self::ProposalExpired
             | Self::Declared
             | Self::InForce
             | Self::ApplyFailed

@@ -88,6 +88,7 @@ fn emergency(state: State) -> Emergency {
             reason: "worm on the\u{1b}[1m gateway\n".to_owned(),
             authority: "ticket 4711".to_owned(),
             declared_by: "ada (uid 1000)".to_owned(),
+            approved_by: Vec::new(),
         },
         affects: Affects::OwnHosts,
         notice: "The uplink is off until noon.".to_owned(),

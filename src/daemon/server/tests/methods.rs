@@ -28,7 +28,7 @@ fn expected(method: Method) -> Value {
         Method::Policy => serde_json::to_value(samples::policy()),
         Method::Plan => serde_json::to_value(samples::plan()),
         Method::Emergencies => serde_json::to_value([samples::emergency()]),
-        Method::Declare | Method::Emergency | Method::Confirm | Method::Extend => {
+        Method::Declare | Method::Emergency | Method::Confirm | Method::Extend | Method::Approve | Method::Reject => {
             serde_json::to_value(samples::emergency())
         }
         Method::Receipt | Method::Revert => serde_json::to_value(samples::receipt()),

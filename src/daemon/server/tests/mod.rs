@@ -78,6 +78,8 @@ fn answer(command: Command, open: &mut Open) -> String {
             let line = format!("extend {id} {by_ms} {preconditions:?}");
             said(reply.send(emergency(&id)), line)
         }
+        Command::Approve(id, plan, reply) => said(reply.send(emergency(&id)), format!("approve {id} {plan}")),
+        Command::Reject(id, reason, reply) => said(reply.send(emergency(&id)), format!("reject {id} {reason}")),
         Command::Revert(id, reply) => said(reply.send(Ok(samples::receipt())), format!("revert {id}")),
         Command::Audit(query, reply) => said(reply.send(Ok(samples::audit_page())), format!("audit {query:?}")),
         Command::AuditHead(reply) => said(reply.send(Ok(samples::audit_head())), "audit-head"),
@@ -242,6 +244,8 @@ pub(super) fn example(method: Method) -> (Verb, String, &'static str) {
         Method::Plan => r#"{"policy":"isolate-host"}"#,
         Method::Declare => r#"{"policy":"isolate-host","reason":"why","authority":"INC-1"}"#,
         Method::Extend => r#"{"by_ms":60000}"#,
+        Method::Approve => r#"{"plan":"9f86d081884c7d65"}"#,
+        Method::Reject => r#"{"reason":"not now"}"#,
         Method::Confirm | Method::Revert => "",
         Method::Status | Method::Readiness | Method::Snapshot | Method::OpenApi | Method::Policies => "",
         Method::Policy | Method::Emergencies | Method::Emergency | Method::Receipt => "",
