@@ -203,6 +203,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_drill_asks_nobody_to_approve() {
+        let source = include_str!("../../policies/isolate-host.toml").to_owned() + "\n[approval]\npeople = 2\n";
+        let path = Path::new("x.toml");
+        let asked = Policies::default().with(path, source.clone()).unwrap();
+        let drilled = Policies::from_source(path, source).unwrap();
+        let people = |policies: &Policies| {
+            policies
+                .iter()
+                .map(|l| l.policy.approval.map(|a| a.people))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((people(&asked), people(&drilled)), (vec![Some(2)], vec![None]));
+    }
+
+    #[test]
     fn a_fifo_among_the_policies_is_an_error_and_is_not_waited_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.toml");

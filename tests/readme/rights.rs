@@ -9,9 +9,10 @@ use std::process::{Command, Stdio};
 use portcullis::api::rights::{Method, Verb};
 use serde_json::Value;
 
-use super::daemon::{Answer, Home};
+use super::daemon::{Answer, Home, declaration, policy};
 use super::{POLICY, section};
 use crate::world;
+use crate::world::state::{assert_same, state};
 use crate::world::topology::one_uplink;
 
 /// What README.md shows, with names that every Debian has.
@@ -116,6 +117,15 @@ fn body(method: Method) -> &'static str {
     }
 }
 
+fn post(path: &str, body: &Value) -> String {
+    let body = body.to_string();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 fn row(cells: impl IntoIterator<Item = String>) -> String {
     let mut row = "|".to_owned();
     for cell in cells {
@@ -126,11 +136,7 @@ fn row(cells: impl IntoIterator<Item = String>) -> String {
 
 #[test]
 fn every_method_answers_each_role_as_the_table_says() {
-    if !std::fs::read_to_string("/proc/self/uid_map")
-        .unwrap()
-        .contains("4294967295")
-    {
-        println!("not here: only root can ask as other users");
+    if !can_be_others() {
         return;
     }
     world::inside("rights::every_method_answers_each_role_as_the_table_says", |world| {
@@ -177,6 +183,57 @@ fn every_method_answers_each_role_as_the_table_says() {
         recorded(&daemon.get("/v1/audit?kind=request-refused").json());
         daemon.stop();
     });
+}
+
+#[test]
+fn one_user_declares_another_approves_and_a_third_ends_it() {
+    if !can_be_others() {
+        return;
+    }
+    world::inside(
+        "rights::one_user_declares_another_approves_and_a_third_ends_it",
+        |world| {
+            let policy = policy("shared", "\"gate\", \"seal\"", "closed") + "\n[approval]\npeople = 1\n";
+            let (host, home) = (one_uplink(world), Home::with(&[("shared.toml", &policy)]));
+            std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
+            home.configure(&CONFIG.replace("{ groups = [\"games\"] }", "{ groups = [\"games\", \"operator\"] }"));
+            let daemon = home.start(&host);
+            let before = state(&host);
+            let [_, operator, planner, undoer, ..] = ROLES;
+            let ask = |role, path: &str, body: &Value| ask_as(role, &home.socket(), &post(path, body));
+
+            let proposed = ask(operator, "/v1/emergencies", &declaration("shared", 600_000));
+            assert_eq!(proposed.status, 202, "{proposed:?}");
+            let proposed = proposed.json();
+            assert_eq!(proposed["state"], "proposed");
+            let path = |verb: &str| format!("/v1/emergencies/{}/{verb}", proposed["id"].as_str().unwrap());
+            let approval = serde_json::json!({ "plan": proposed["plan_digest"] });
+            let own = ask(operator, &path("approve"), &approval);
+            assert_eq!((own.status, own.json()["code"].as_str()), (403, Some("same-person")));
+            assert_same(&before, &state(&host));
+
+            let approved = ask(planner, &path("approve"), &approval);
+            assert_eq!(
+                (approved.status, approved.json()["state"].as_str()),
+                (200, Some("in-force"))
+            );
+            assert_ne!(before, state(&host), "nothing was cut");
+            let receipt = ask(undoer, &path("revert"), &serde_json::json!({}));
+            assert_eq!((receipt.status, receipt.json()["state"].as_str()), (200, Some("ended")));
+            assert_same(&before, &state(&host));
+            daemon.stop();
+        },
+    );
+}
+
+fn can_be_others() -> bool {
+    let can = std::fs::read_to_string("/proc/self/uid_map")
+        .unwrap()
+        .contains("4294967295");
+    if !can {
+        println!("not here: only root can ask as other users");
+    }
+    can
 }
 
 /// Each refusal of a right is in the log, with who it was.

@@ -10,12 +10,11 @@ use uuid::Uuid;
 use super::authority::refuse_unnamed;
 use super::books::Room;
 use super::drawing::{Draw, Draws, Purpose};
-use super::terms::{self, Terms};
+use super::terms;
 use super::{Controller, OPEN_MAX, chain};
 use crate::api::error::{ApiError, Code};
 use crate::api::rights::Right;
 use crate::api::{DeclareRequest, EmergencyView, PlanRequest, PlanView, ReceiptView, Risk, Session};
-use crate::daemon::actor;
 use crate::daemon::command::{Preconditions, Reply};
 use crate::daemon::policies::Loaded;
 use crate::model::cut::Cut;
@@ -160,7 +159,7 @@ impl Controller {
         }
         self.refuse_unguarded()?;
         let id = EmergencyId::new(Uuid::now_v7());
-        let stated = declaration(asker, request, &terms);
+        let stated = terms.declaration(asker, request);
         let durations = (terms.duration_ms, terms.confirm_within_ms);
         let emergency = self.emergency(id, stated, loaded, durations, &draw.plan);
         self.write_down(asker, emergency, draw)?;
@@ -397,17 +396,6 @@ impl Controller {
         );
         let receipt = self.restore(id);
         failed_apply(why, &receipt)
-    }
-}
-
-/// What was stated.
-pub(super) fn declaration(asker: &Actor, request: &DeclareRequest, terms: &Terms) -> Declaration {
-    Declaration {
-        occasion: terms.occasion,
-        reason: request.reason.clone(),
-        authority: request.authority.clone(),
-        declared_by: actor::spoken(asker),
-        approved_by: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::declaring::{declaration, only};
+use super::declaring::only;
 use super::drawing::{Draw, Purpose};
 use super::terms::{self, Terms};
 use super::{Controller, chain};
@@ -63,7 +63,7 @@ impl Controller {
             policy: loaded.policy.name.clone(),
             policy_digest: loaded.digest,
             plan_digest,
-            declaration: declaration(asker, request, terms),
+            declaration: terms.declaration(asker, request),
             declarer: person(asker)?,
             duration_ms: terms.duration_ms,
             confirm_within_ms: terms.confirm_within_ms,

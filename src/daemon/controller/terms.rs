@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use crate::api::DeclareRequest;
 use crate::api::error::{ApiError, Code};
+use crate::daemon::actor;
 use crate::daemon::policies::Loaded;
 use crate::model::duration::{written, written_ms};
+use crate::model::emergency::Declaration;
 use crate::model::policy::{Limits, Occasion};
+use crate::model::record::Actor;
 
 /// Characters of a reason: a paragraph, for the record and the notice.
 const REASON_MAX: usize = 500;
@@ -18,6 +21,19 @@ pub(super) struct Terms {
     pub(super) occasion: Occasion,
     pub(super) duration_ms: u64,
     pub(super) confirm_within_ms: Option<u64>,
+}
+
+impl Terms {
+    /// What is stated under them.
+    pub(super) fn declaration(&self, asker: &Actor, request: &DeclareRequest) -> Declaration {
+        Declaration {
+            occasion: self.occasion,
+            reason: request.reason.clone(),
+            authority: request.authority.clone(),
+            declared_by: actor::spoken(asker),
+            approved_by: Vec::new(),
+        }
+    }
 }
 
 /// The terms of a request.
