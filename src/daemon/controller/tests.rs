@@ -232,7 +232,7 @@ impl Bench {
         self.start_on(Box::new(self.kernel.clone()), disk, policies)
     }
 
-    fn start_on(&self, kernel: Box<dyn Kernel>, disk: Arc<dyn Disk>, policies: Policies) -> Controller {
+    pub(super) fn start_on(&self, kernel: Box<dyn Kernel>, disk: Arc<dyn Disk>, policies: Policies) -> Controller {
         let directory = StateDirectory::open_on(self.state(), disk).unwrap();
         Controller::start(
             kernel,

@@ -15,12 +15,17 @@ const METHODS: &str = "\"gate\", \"seal\"";
 /// What every Debian has: group 37 is `operator`, user 1 is `daemon`.
 const WHO: &str = "[who]\ndeclare = { groups = [\"operator\"] }\nrevert = { users = [\"daemon\"] }\n";
 
-/// A controller with a policy that is narrowed, and one that is not.
-pub(super) fn controller(bench: &Bench, name: &str, more: &str) -> Controller {
-    let policies = Policies::default()
+/// A policy with more at its end, and one that is open to everybody.
+pub(super) fn policies(name: &str, more: &str) -> Policies {
+    Policies::default()
         .with(Path::new("n"), policy(name, METHODS, "closed", "closed") + more)
-        .and_then(|p| p.with(Path::new("o"), policy("open", METHODS, "closed", "closed")));
-    bench.start_under(policies.unwrap(), Arc::new(Unsynced))
+        .and_then(|p| p.with(Path::new("o"), policy("open", METHODS, "closed", "closed")))
+        .unwrap()
+}
+
+/// A controller under these.
+pub(super) fn controller(bench: &Bench, name: &str, more: &str) -> Controller {
+    bench.start_under(policies(name, more), Arc::new(Unsynced))
 }
 
 pub(super) fn somebody(uid: u32, groups: &[u32]) -> Peer {

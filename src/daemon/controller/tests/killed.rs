@@ -1,5 +1,6 @@
 //! The process is killed between any two of its calls to kernel and disk, and so is the one that recovers.
 
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -7,8 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs::File, io};
 
 use super::arming::armed_state;
+use super::authority::{self, somebody};
+use super::proposing::{ONE_MORE, approve, declare_as, records};
 use super::{Arm, Bench, DEFAULT_MS, METHODS, Snapshot, Unsynced, ask, declare};
 use crate::daemon::command::Command;
+use crate::daemon::policies::Policies;
 use crate::kernel::sim::ModelKernel;
 use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, Outcome};
@@ -118,6 +122,15 @@ impl Disk for Mortal<Unsynced> {
 
 /// Runs a process until it ends or is killed; says whether it was.
 fn killed(bench: &Bench, life: &Arc<Life>, does: impl FnOnce(&mut super::Controller)) -> bool {
+    killed_under(super::policies(), bench, life, does)
+}
+
+fn killed_under(
+    policies: Policies,
+    bench: &Bench,
+    life: &Arc<Life>,
+    does: impl FnOnce(&mut super::Controller),
+) -> bool {
     let kernel = Mortal {
         inner: bench.kernel.clone(),
         life: Arc::clone(life),
@@ -127,7 +140,7 @@ fn killed(bench: &Bench, life: &Arc<Life>, does: impl FnOnce(&mut super::Control
         life: Arc::clone(life),
     };
     let run = catch_unwind(AssertUnwindSafe(|| {
-        let mut controller = bench.start_with(Box::new(kernel), Arc::new(disk));
+        let mut controller = bench.start_on(Box::new(kernel), Arc::new(disk), policies);
         does(&mut controller);
     }));
     match run {
@@ -182,6 +195,60 @@ fn a_process_that_is_killed_at_any_call_leaves_what_a_restart_ends_well() {
         }
         assert!(points >= 50, "{policy}: only {points} points");
     }
+}
+
+/// What was approved is in force, or nothing is cut: then it waits for the same person again, or is gone.
+#[test]
+fn a_process_that_is_killed_at_any_call_of_an_approval_leaves_a_proposal_or_a_cut_and_never_both() {
+    let mut seen = BTreeMap::<String, u32>::new();
+    for point in 1.. {
+        let bench = Bench::idle();
+        let mut first = authority::controller(&bench, "many", ONE_MORE);
+        let view = declare_as(&mut first, &somebody(1000, &[]), "many").unwrap();
+        drop(first);
+        let policies = authority::policies("many", ONE_MORE);
+        let was = killed_under(policies, &bench, &Life::until(point), |controller| {
+            approve(controller, &somebody(1001, &[]), &view).unwrap();
+        });
+        let context = format!("killed at call {point}");
+        let mut next = authority::controller(&bench, "many", ONE_MORE);
+        let listed = ask(&mut next, Command::Emergencies).unwrap();
+        let cut = bench.kernel.state() != bench.baseline;
+        let state = match listed.as_slice() {
+            [] => "gone".to_owned(),
+            [one] => format!("{:?}", one.state),
+            several => panic!("{context}: {several:?}"),
+        };
+        assert_eq!(cut, state == "InForce", "{context}: {state}");
+        *seen.entry(state.clone()).or_default() += 1;
+        let declared = records(&mut next).iter().filter(|kind| *kind == "declared").count();
+        assert!(
+            declared <= 1 && (declared == 1 || !cut),
+            "{context}: {declared} declarations"
+        );
+        if state == "Proposed" {
+            approve(&mut next, &somebody(1001, &[]), &view).unwrap_or_else(|error| panic!("{context}: {error:?}"));
+        }
+        if state != "gone" {
+            let receipt = ask(&mut next, |reply| Command::Revert(view.id.clone(), reply)).unwrap();
+            assert_eq!(receipt.residues, Vec::<String>::new(), "{context}");
+        }
+        assert_eq!(
+            bench.kernel.state().to_string(),
+            bench.baseline.to_string(),
+            "{context}"
+        );
+        assert!(
+            !bench.holds("proposals.json") && !bench.holds("journal.json"),
+            "{context}"
+        );
+        if !was {
+            break;
+        }
+    }
+    let states: Vec<&str> = seen.keys().map(String::as_str).collect();
+    assert_eq!(states, ["InForce", "Proposed", "gone"], "{seen:?}");
+    assert!(seen.values().sum::<u32>() >= 40, "{seen:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Two people and three: what is proposed cuts only with the last approval, over the plan that was shown.
 
-use super::authority::{ask_as, controller, somebody};
+use nix::errno::Errno;
+
+use super::authority::{ask_as, controller, policies, somebody};
 use super::{Arc, Bench, Controller, DEFAULT_MS, MINUTE_MS, Unsynced, refused, request};
 use crate::api::error::{ApiError, Code};
 use crate::api::{AuditQuery, EmergencyState, EmergencyView, HostState};
@@ -9,8 +11,9 @@ use crate::daemon::policies::Policies;
 use crate::model::change::Change;
 use crate::model::fixture::via;
 use crate::model::snapshot::Object;
+use crate::store::disk::{AfterFault, FaultyDisk};
 
-const ONE_MORE: &str = "[approval]\npeople = 1\n";
+pub(super) const ONE_MORE: &str = "[approval]\npeople = 1\n";
 const TWO_MORE: &str = "[approval]\npeople = 2\nexpires = \"30m\"\n";
 
 fn alice() -> Peer {
@@ -25,14 +28,18 @@ fn carol() -> Peer {
     somebody(1002, &[])
 }
 
-fn declare_as(controller: &mut Controller, peer: &Peer, policy: &str) -> Result<EmergencyView, ApiError> {
+pub(super) fn declare_as(controller: &mut Controller, peer: &Peer, policy: &str) -> Result<EmergencyView, ApiError> {
     let request = request(policy);
     ask_as(controller, peer, |reply| {
         Command::Declare(request, Preconditions::default(), reply)
     })
 }
 
-fn approve(controller: &mut Controller, peer: &Peer, view: &EmergencyView) -> Result<EmergencyView, ApiError> {
+pub(super) fn approve(
+    controller: &mut Controller,
+    peer: &Peer,
+    view: &EmergencyView,
+) -> Result<EmergencyView, ApiError> {
     approve_plan(controller, peer, &view.id, &view.plan_digest)
 }
 
@@ -49,7 +56,7 @@ fn reject(controller: &mut Controller, peer: &Peer, id: &str) -> Result<Emergenc
 }
 
 /// The kinds of the records of one emergency, and of refusals, oldest first.
-fn records(controller: &mut Controller) -> Vec<String> {
+pub(super) fn records(controller: &mut Controller) -> Vec<String> {
     let page = ask_as(controller, &alice(), |reply| {
         Command::Audit(AuditQuery::default(), reply)
     })
@@ -244,6 +251,47 @@ fn under_another_policy_than_the_one_proposed_nobody_approves_anything() {
     refused(approve(&mut third, &bob(), &view), Code::NoSuchPolicy);
     reject(&mut third, &bob(), &view.id).unwrap();
     assert_eq!(bench.kernel.state(), bench.baseline);
+}
+
+#[test]
+fn whichever_call_of_the_disk_fails_an_approval_cuts_with_its_records_or_leaves_the_proposal() {
+    let whole = Arc::new(FaultyDisk::new(u64::MAX, Errno::EIO, AfterFault::Heals));
+    let approve_on = |disk: Arc<FaultyDisk>| {
+        let bench = Bench::idle();
+        let mut first = controller(&bench, "many", ONE_MORE);
+        let view = declare_as(&mut first, &alice(), "many").unwrap();
+        drop(first);
+        let mut controller = bench.start_under(policies("many", ONE_MORE), disk.clone());
+        let before = disk.calls();
+        let approved = approve(&mut controller, &bob(), &view);
+        (bench, controller, view, approved, before)
+    };
+    let (.., started) = approve_on(whole.clone());
+    let mut refusals = 0;
+    for at in started + 1..=whole.calls() {
+        let disk = Arc::new(FaultyDisk::new(at, Errno::ENOSPC, AfterFault::Heals));
+        let (bench, mut controller, view, approved, _) = approve_on(disk);
+        match approved {
+            Ok(view) => assert_eq!(view.state, EmergencyState::InForce, "call {at}"),
+            Err(error) => {
+                refusals += 1;
+                assert!(
+                    matches!(error.code, Code::NoRecord | Code::NoJournal),
+                    "call {at}: {error:?}"
+                );
+                assert_eq!(bench.kernel.state(), bench.baseline, "call {at}");
+                assert_eq!(state(&mut controller), HostState::Proposed, "call {at}");
+                let again = approve(&mut controller, &bob(), &view);
+                assert_eq!(again.unwrap().state, EmergencyState::InForce, "call {at}");
+            }
+        }
+        let declared = records(&mut controller)
+            .iter()
+            .filter(|kind| *kind == "declared")
+            .count();
+        assert!((1..=2).contains(&declared), "call {at}: {declared}");
+    }
+    assert!(refusals > 10, "only {refusals} faults came before the cut");
 }
 
 #[test]
