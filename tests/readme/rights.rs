@@ -27,8 +27,11 @@ approve = { groups = ["games"] }
 revert  = { groups = ["operator", "staff"] }
 "#;
 
+/// A name with uid, gid and supplementary groups.
+type Role = (&'static str, u32, u32, &'static str);
+
 /// The columns of the table: who, with uid, gid and supplementary groups. All but one may open the socket (group 100).
-const ROLES: [(&str, u32, u32, &str); 6] = [
+const ROLES: [Role; 6] = [
     ("root", 0, 0, ""),
     ("operator", 6, 12, "37,100"),
     ("planner", 7, 60, "100"),
@@ -45,12 +48,10 @@ const CLIENT: &str = r#"
 "#;
 
 /// The answer; status 0 where the socket is not open to the role.
-fn ask_as((role, uid, gid, groups): (&str, u32, u32, &str), socket: &Path, request: &str) -> Answer {
-    let mut command = Command::new("setpriv");
-    command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
-    if groups.is_empty() {
-        command.arg("--clear-groups");
-    } else {
+fn ask_as((role, uid, gid, groups): Role, socket: &Path, request: &str) -> Answer {
+    let mut command = Command::new(if uid == 0 { "env" } else { "setpriv" });
+    if uid != 0 {
+        command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
         command.arg(format!("--groups={groups}"));
     }
     let mut child = command
@@ -136,25 +137,21 @@ fn row(cells: impl IntoIterator<Item = String>) -> String {
 
 #[test]
 fn every_method_answers_each_role_as_the_table_says() {
-    if !can_be_others() {
-        return;
-    }
     world::inside("rights::every_method_answers_each_role_as_the_table_says", |world| {
         let (host, home) = (one_uplink(world), Home::with(&[("isolate-host.toml", POLICY)]));
         std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        home.configure(CONFIG);
+        home.configure(&config());
         let daemon = home.start(&host);
+        let roles = roles();
+        let names = roles.iter().map(|role| role.0);
         let mut table = vec![
-            row(["method", "right"]
-                .into_iter()
-                .chain(ROLES.map(|r| r.0))
-                .map(str::to_owned)),
-            format!("|{}", "---|".repeat(2 + ROLES.len())),
+            row(["method", "right"].into_iter().chain(names).map(str::to_owned)),
+            format!("|{}", "---|".repeat(2 + roles.len())),
         ];
         for method in Method::ALL {
             let (name, text) = request(method);
-            let cell = |role| {
-                let answer = ask_as(role, &home.socket(), &text);
+            let cell = |role: &Role| {
+                let answer = ask_as(*role, &home.socket(), &text);
                 let refused = answer.status == 403;
                 if refused {
                     assert_eq!(answer.json()["code"], "forbidden", "{role:?}, {name}");
@@ -164,16 +161,20 @@ fn every_method_answers_each_role_as_the_table_says() {
             let right = method.entry().2.word();
             table.push(row([format!("`{name}`"), right.to_owned()]
                 .into_iter()
-                .chain(ROLES.map(cell))));
+                .chain(roles.iter().map(cell))));
         }
         let readme = section("Who may");
         assert!(
             readme.contains(CONFIG),
             "the rights in README.md are not those of this test"
         );
-        let documented: Vec<&str> = readme.lines().filter(|line| line.starts_with('|')).collect();
+        let documented = readme.lines().filter(|line| line.starts_with('|'));
+        let documented: Vec<String> = documented.map(|line| columns(line, 2 + roles.len())).collect();
         assert_eq!(documented, table, "\n{}", table.join("\n"));
-
+        if roles.len() < ROLES.len() {
+            daemon.stop();
+            return;
+        }
         let outside = ask_as(("outside", 9, 9, "12"), &home.socket(), &request(Method::Status).1);
         assert_eq!(
             outside.status, 0,
@@ -187,19 +188,18 @@ fn every_method_answers_each_role_as_the_table_says() {
 
 #[test]
 fn one_user_declares_another_approves_and_a_third_ends_it() {
-    if !can_be_others() {
-        return;
-    }
     world::inside(
         "rights::one_user_declares_another_approves_and_a_third_ends_it",
         |world| {
             let policy = policy("shared", "\"gate\", \"seal\"", "closed") + "\n[approval]\npeople = 1\n";
             let (host, home) = (one_uplink(world), Home::with(&[("shared.toml", &policy)]));
             std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
-            home.configure(&CONFIG.replace("{ groups = [\"games\"] }", "{ groups = [\"games\", \"operator\"] }"));
+            home.configure(&config().replace("{ groups = [\"games\"] }", "{ groups = [\"games\", \"operator\"] }"));
             let daemon = home.start(&host);
             let before = state(&host);
-            let [_, operator, planner, undoer, ..] = ROLES;
+            let [root, operator, planner, undoer, ..] = ROLES;
+            let can_be_others = roles().len() == ROLES.len();
+            let operator = if can_be_others { operator } else { root };
             let ask = |role, path: &str, body: &Value| ask_as(role, &home.socket(), &post(path, body));
 
             let proposed = ask(operator, "/v1/emergencies", &declaration("shared", 600_000));
@@ -211,7 +211,18 @@ fn one_user_declares_another_approves_and_a_third_ends_it() {
             let own = ask(operator, &path("approve"), &approval);
             assert_eq!((own.status, own.json()["code"].as_str()), (403, Some("same-person")));
             assert_same(&before, &state(&host));
-
+            if !can_be_others {
+                // One person alone can only take it back.
+                let taken_back = ask(
+                    root,
+                    &path("reject"),
+                    &serde_json::json!({ "reason": "nobody else is here" }),
+                );
+                assert_eq!(taken_back.status, 200, "{taken_back:?}");
+                assert_same(&before, &state(&host));
+                daemon.stop();
+                return;
+            }
             let approved = ask(planner, &path("approve"), &approval);
             assert_eq!(
                 (approved.status, approved.json()["state"].as_str()),
@@ -226,14 +237,30 @@ fn one_user_declares_another_approves_and_a_third_ends_it() {
     );
 }
 
-fn can_be_others() -> bool {
-    let can = std::fs::read_to_string("/proc/self/uid_map")
-        .unwrap()
-        .contains("4294967295");
-    if !can {
-        println!("not here: only root can ask as other users");
+/// Those that can be asked as: in a user namespace with one user that is root alone.
+fn roles() -> &'static [Role] {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
+    let lengths = map.lines().filter_map(|line| line.split_whitespace().nth(2));
+    let users: u64 = lengths.map(|length| length.parse::<u64>().unwrap()).sum();
+    let all = users > u64::from(ROLES.map(|role| role.1).into_iter().max().unwrap());
+    if all { &ROLES } else { &ROLES[..1] }
+}
+
+/// The configuration; whoever is root alone in a user namespace can give no other group a socket.
+fn config() -> String {
+    let group = "socket-group = \"users\"\n";
+    assert!(CONFIG.contains(group));
+    if roles().len() == ROLES.len() {
+        CONFIG.to_owned()
+    } else {
+        CONFIG.replace(group, "")
     }
-    can
+}
+
+/// The first cells of a row of a table.
+fn columns(line: &str, count: usize) -> String {
+    let cells: Vec<&str> = line.split_inclusive('|').collect();
+    cells[..cells.len().min(count + 1)].concat()
 }
 
 /// Each refusal of a right is in the log, with who it was.

@@ -107,11 +107,9 @@ pub(crate) fn next_after_declare(view: &EmergencyView) -> String {
 fn heading(state: HostState) -> String {
     match state {
         HostState::Degraded | HostState::Stuck => word(&state).to_uppercase(),
-        HostState::Clear
-        | HostState::Proposed
-        | HostState::Applying
-        | HostState::InForce
-        | HostState::Restoring => word(&state),
+        HostState::Clear | HostState::Proposed | HostState::Applying | HostState::InForce | HostState::Restoring => {
+            word(&state)
+        }
     }
 }
 
