@@ -14,7 +14,7 @@ use portcullis::model::snapshot::Snapshot;
 use super::daemon::{Daemon, Home, PATIENT};
 use super::state_directory::kill_both;
 use super::world::state::{assert_same, state};
-use super::world::{self, wait_until};
+use super::world::{self, ip, run, wait_until};
 use super::{home, host};
 
 /// Long enough to do something to the daemon first.
@@ -187,10 +187,18 @@ fn the_way_by_hand_needs_none_of_our_code() {
         for (number, configuration) in ["", "arm = true\n"].into_iter().enumerate() {
             let (host, home) = (host(world, number), home());
             home.configure(configuration);
+            ip(
+                &host,
+                "route add 10.44.0.0/16 nexthop via 10.0.0.1 nexthop via 10.0.9.1
+                 route add fd44::/16 nexthop via fd00:0::1 nexthop via fd00:9::1",
+            );
             let before = state(&host);
             let daemon = home.start(&host);
             daemon.declare("additive", 60 * SHORT_MS);
-            assert_ne!(state(&host), before, "the cut stands");
+            for family in ["-4", "-6"] {
+                let ours = run(&host, "ip", &[family, "route", "show", "table", "all", "proto", "80"]);
+                assert!(ours.contains("table 1346568"), "no detour stands: {ours}");
+            }
             kill_both(daemon, &home);
             let shell = || Command::new("bash").arg("-c").arg(undo_by_hand()).output();
             let done = host.run(|_| shell()).unwrap().unwrap();

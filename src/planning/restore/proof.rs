@@ -364,8 +364,16 @@ impl Judge<'_> {
             return Whose::Ours;
         }
         let left = |(target, taken): &(Object, Object)| same_identity(target, before) && taken == after;
+        // A group without a member may be what a cut left of it; one that no cut took from, somebody else shrank.
+        let mut taken_from = self
+            .lost
+            .altered
+            .iter()
+            .chain(self.earlier.iter().flat_map(|l| &l.altered));
         let shrunk = match (before, after) {
-            (Object::Nexthop(whole), Object::Nexthop(now)) => super::nexthops::is_shrunk(now, whole),
+            (Object::Nexthop(whole), Object::Nexthop(now)) => {
+                super::nexthops::is_shrunk(now, whole) && taken_from.any(|(target, _)| same_identity(target, before))
+            }
             _ => false,
         };
         let ours = self.lost.altered.iter().any(left) || shrunk;

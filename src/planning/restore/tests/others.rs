@@ -24,6 +24,33 @@ fn what_the_kernel_gives_our_link_is_nobody_elses_while_another_cut_remains() {
 }
 
 #[test]
+fn a_group_that_somebody_else_took_a_member_from_is_theirs_unless_a_cut_took_one() {
+    let mut baseline = host(2);
+    let objects = [
+        Object::Address(address(2, "10.0.0.2/24")),
+        Object::Address(address(3, "10.0.1.2/24")),
+        Object::Nexthop(nexthop(10, "10.0.0.1", 2)),
+        Object::Nexthop(nexthop(11, "10.0.1.1", 3)),
+        Object::Nexthop(group(20, &[10, 11])),
+    ];
+    objects.into_iter().for_each(|o| must(&mut baseline, &Change::Add(o)));
+    settle(&mut baseline);
+    baseline.sort();
+    let mut now = baseline.clone();
+    must(&mut now, &Change::Delete(Object::Nexthop(nexthop(11, "10.0.1.1", 3))));
+    let gate = Cut {
+        methods: BTreeSet::from([Method::Gate]),
+        ..cut(&[2, 3], Vec::new())
+    };
+    let proof = receipt(&baseline, &now, &now, &[gate], &[]);
+    assert_eq!(proof.residues, [], "{proof:#?}");
+    assert_eq!(proof.foreign.len(), 2, "{proof:#?}");
+    let unplugged = cut(&[3], Vec::new());
+    let proof = receipt(&baseline, &now, &now, &[unplugged], &[]);
+    assert!(!proof.residues.is_empty(), "{proof:#?}");
+}
+
+#[test]
 fn a_route_that_the_kernel_makes_of_an_address_is_not_named_beside_it() {
     let baseline = everything();
     let mut now = baseline.clone();
