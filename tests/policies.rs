@@ -123,8 +123,8 @@ fn a_file_that_is_too_long_is_refused_unread() {
 
 #[test]
 fn whoever_the_host_does_not_know_is_named_with_the_place() {
-    let shipped = fs::read_to_string("policies/isolate-host.toml").unwrap();
-    let source = shipped + "\n[who]\ndeclare = { users = [\"ada\"], groups = [\"ada\", \"ops\"] }\n";
+    let shipped = include_str!("../policies/isolate-host.toml");
+    let source = shipped.to_owned() + "\n[who]\ndeclare = { users = [\"ada\"], groups = [\"ada\", \"ops\"] }\n";
     let policy = parse("policy.toml", &source).unwrap();
     assert_eq!(policy.who.declare.unwrap().groups.len(), 2);
     let knows = |what, name: &str| what == NameOf::Group && name == "ops";

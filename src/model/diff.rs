@@ -97,19 +97,29 @@ fn meaning(snapshot: &Snapshot) -> Snapshot {
     };
     plain.addresses.retain(|a| !is_temporary(a));
     plain.nexthops.retain(|n| !is_kept_by_a_daemon(n.protocol));
-    let mut of_daemons = BTreeSet::new();
-    for route in &snapshot.routes {
-        if !is_kept_by_a_daemon(route.protocol) {
-            plain.routes.push(route.clone());
-            continue;
-        }
-        for (link, gateway) in ways(snapshot, route) {
-            of_daemons.insert(WayOf::new(route, link, gateway));
-        }
-    }
+    let others = snapshot.routes.iter().filter(|r| !is_kept_by_a_daemon(r.protocol));
+    plain.routes.extend(others.cloned());
+    let Ways(of_daemons) = Ways::of(snapshot);
     plain.routes.extend(of_daemons.into_iter().map(WayOf::into_route));
     plain.routes.sort_by(|a, b| route_key(a).cmp(&route_key(b)));
     plain
+}
+
+/// Where the routes of daemons and router advertisements lead, however they are written.
+#[derive(Debug)]
+pub(crate) struct Ways(BTreeSet<WayOf>);
+
+impl Ways {
+    /// Those of a host.
+    pub(crate) fn of(host: &Snapshot) -> Self {
+        let kept = host.routes.iter().filter(|r| is_kept_by_a_daemon(r.protocol));
+        Self(kept.flat_map(|route| WayOf::all(host, route)).collect())
+    }
+
+    /// Whether every way of this route of another host is among them.
+    pub(crate) fn have(&self, host: &Snapshot, route: &Route) -> bool {
+        WayOf::all(host, route).iter().all(|way| self.0.contains(way))
+    }
 }
 
 type Way = (Option<u32>, Option<IpAddr>);
@@ -129,7 +139,7 @@ fn ways(snapshot: &Snapshot, route: &Route) -> Vec<Way> {
 }
 
 /// One way of a daemon's route, ordered, so that the order in which the daemon wrote them does not count.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct WayOf {
     key: (Family, u32, ipnet::IpNet, u8, u32),
     owner: (u8, u8, u8),
@@ -143,6 +153,11 @@ impl WayOf {
             owner: (route.protocol, route.scope, route.kind),
             way: (link, gateway),
         }
+    }
+
+    fn all(host: &Snapshot, route: &Route) -> Vec<Self> {
+        let ways = ways(host, route).into_iter();
+        ways.map(|(link, gateway)| Self::new(route, link, gateway)).collect()
     }
 
     fn into_route(self) -> Route {

@@ -93,7 +93,41 @@ pub fn ways_around<'a>(cut: &Cut, known: &Snapshot, now: &'a Snapshot) -> Vec<&'
     let sends = |r: &&Route| r.kind == Route::UNICAST && can_be_withdrawn(r);
     let ways = now.routes.iter().filter(sends).filter(|r| leads_there(r));
     let new = ways.filter(|r| is_over(r, cut, now) && !is_withdrawn(r));
-    new.filter(|r| !was_there(r)).collect()
+    let mut found: Vec<&Route> = new.filter(|r| !was_there(r)).collect();
+    if now.routes.len() <= super::WATCHED_MAX {
+        found.extend(parts_of_withdrawn(cut, known, now));
+    }
+    found
+}
+
+/// Routes that have appeared over links of the scope and together lead wherever a withdrawn one did, as two halves of the
+/// address space do. One that leads to a part of it is no way around: what it takes elsewhere is its owner's business.
+fn parts_of_withdrawn<'a>(cut: &Cut, known: &Snapshot, now: &'a Snapshot) -> Vec<&'a Route> {
+    let place = |r: &Route| (r.family, r.table, r.destination);
+    let before: BTreeSet<_> = known.routes.iter().map(place).collect();
+    let is_new = |r: &&Route| r.kind == Route::UNICAST && can_be_withdrawn(r) && !before.contains(&place(r));
+    let new: Vec<&Route> = now
+        .routes
+        .iter()
+        .filter(is_new)
+        .filter(|r| is_over(r, cut, now))
+        .collect();
+    let withdrawn: BTreeSet<_> = cut.withdrawn.iter().map(place).collect();
+    let mut found = Vec::new();
+    for (family, table, whole) in withdrawn {
+        let is_part = |r: &&&Route| (r.family, r.table) == (family, table) && whole.contains(&r.destination);
+        let parts: Vec<&Route> = new
+            .iter()
+            .filter(is_part)
+            .copied()
+            .filter(|r| r.destination != whole)
+            .collect();
+        let destinations: Vec<_> = parts.iter().map(|r| r.destination).collect();
+        if IpNet::aggregate(&destinations).contains(&whole) {
+            found.extend(parts);
+        }
+    }
+    found
 }
 
 fn goes_to_the_same(a: &Route, b: &Route) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::model::change::Change;
 use crate::model::cut::Cut;
-use crate::model::diff::{diff, diff_by_meaning, is_kept_by_a_daemon, is_temporary, same_identity};
+use crate::model::diff::{Ways, diff, is_kept_by_a_daemon, is_temporary, same_identity};
 use crate::model::effect;
 use crate::model::object::{Address, Attach, Family, Route, Rule};
 use crate::model::policy::Method;
@@ -42,10 +42,9 @@ pub fn receipt(
         named: conflicts.iter().map(|c| c.object.to_string()).collect(),
         ended,
         conflicts: &conflicts,
-        by_meaning: diff_by_meaning(&target, after)
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        target: &target,
+        ways_then: Ways::of(&target),
+        ways_now: Ways::of(after),
         earlier: earlier(baseline, ended),
     };
     let mut receipt = Receipt {
@@ -205,7 +204,9 @@ struct Judge<'a> {
     /// The objects of the conflicts, as text, which is lossless.
     named: BTreeSet<String>,
     /// As text, which is lossless.
-    by_meaning: BTreeSet<String>,
+    target: &'a Snapshot,
+    ways_then: Ways,
+    ways_now: Ways,
     /// What those took that ended before.
     earlier: Vec<Lost>,
 }
@@ -220,7 +221,7 @@ fn earlier(baseline: &Snapshot, ended: &[Cut]) -> Vec<Lost> {
 
 impl Judge<'_> {
     fn whose(&self, difference: &Difference) -> Whose {
-        if is_by_meaning(difference) && !self.by_meaning.contains(&difference.to_string()) {
+        if self.is_the_same_by_meaning(difference) {
             return Whose::Nobodys;
         }
         let named = |object: &Object| !self.named.is_empty() && self.named.contains(&object.to_string());
@@ -234,6 +235,29 @@ impl Judge<'_> {
             Difference::Changed { before, after } if same_identity(before, after) => self.changed(before, after),
             Difference::Changed { before, .. } if self.stands_beside_a_conflict(before) => Whose::Named,
             Difference::Changed { before, .. } => self.moved(before),
+        }
+    }
+
+    /// Whether only what was written differs: a daemon's route that leads where it did, a daemon's nexthop object, or an
+    /// address that changes by itself.
+    fn is_the_same_by_meaning(&self, difference: &Difference) -> bool {
+        let is = |object: &Object, host: &Snapshot, ways: &Ways| match object {
+            Object::Address(a) => is_temporary(a),
+            Object::Route(r) => is_kept_by_a_daemon(r.protocol) && ways.have(host, r),
+            Object::Nexthop(n) => is_kept_by_a_daemon(n.protocol),
+            Object::Link(_)
+            | Object::Rule(_)
+            | Object::Neighbour(_)
+            | Object::Qdisc(_)
+            | Object::Filter(_)
+            | Object::Sysctl(_) => false,
+        };
+        let is_still = |object: &Object| is(object, self.target, &self.ways_now);
+        let was = |object: &Object| is(object, self.after, &self.ways_then);
+        match difference {
+            Difference::Missing(object) => is_still(object),
+            Difference::Extra(object) => was(object),
+            Difference::Changed { before, after } => is_still(before) && was(after),
         }
     }
 
@@ -420,24 +444,5 @@ impl Judge<'_> {
             | Object::Filter(_)
             | Object::Sysctl(_) => Whose::Theirs,
         }
-    }
-}
-
-/// Whether the comparison by meaning leaves objects of this sort out or writes them otherwise.
-fn is_by_meaning(difference: &Difference) -> bool {
-    let by_meaning = |object: &Object| match object {
-        Object::Address(a) => is_temporary(a),
-        Object::Route(r) => is_kept_by_a_daemon(r.protocol),
-        Object::Nexthop(n) => is_kept_by_a_daemon(n.protocol),
-        Object::Link(_)
-        | Object::Rule(_)
-        | Object::Neighbour(_)
-        | Object::Qdisc(_)
-        | Object::Filter(_)
-        | Object::Sysctl(_) => false,
-    };
-    match difference {
-        Difference::Missing(object) | Difference::Extra(object) => by_meaning(object),
-        Difference::Changed { before, after } => by_meaning(before) && by_meaning(after),
     }
 }

@@ -224,3 +224,23 @@ fn a_withdrawal_follows_its_owner_so_many_times_and_takes_nothing_that_the_basel
     assert!(named.iter().any(|r| r.protocol == 98));
     assert_eq!(follow(&cut, &baseline, &now), cut, "once");
 }
+
+#[test]
+fn halves_of_a_withdrawn_destination_are_ways_around_it_together_and_not_alone() {
+    let baseline = gateway();
+    let routes = "use = [\"routes\"]\n[methods.routes]\nwithdraw-default = true";
+    let cut = cut(&policy("routes", UPLINK, routes, ""), &baseline);
+    let taken = cut.withdrawn.iter().find(|r| r.family == Family::V4).unwrap().clone();
+    let half = |destination: &str| Route {
+        destination: destination.parse().unwrap(),
+        ..taken.clone()
+    };
+    let mut now = baseline.clone();
+    now.routes.retain(|r| !cut.withdrawn.contains(r));
+    now.routes.push(half("0.0.0.0/1"));
+    now.sort();
+    assert_eq!(ways_around(&cut, &baseline, &now), Vec::<&Route>::new());
+    now.routes.push(half("128.0.0.0/1"));
+    now.sort();
+    assert_eq!(ways_around(&cut, &baseline, &now).len(), 2);
+}

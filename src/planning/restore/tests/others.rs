@@ -51,6 +51,24 @@ fn a_group_that_somebody_else_took_a_member_from_is_theirs_unless_a_cut_took_one
 }
 
 #[test]
+fn a_daemons_route_that_nobody_took_is_no_route_that_came_back() {
+    let baseline = everything();
+    let mut now = baseline.clone();
+    let onlink = Route {
+        protocol: 67,
+        metric: 30,
+        // RTNH_F_ONLINK.
+        flags: 4,
+        ..via("0.0.0.0/0", "10.0.0.77", 2)
+    };
+    must(&mut now, &Change::Add(Object::Route(onlink.clone())));
+    let nothing = cut(&[], Vec::new());
+    let proof = receipt(&baseline, &now, &now, &[nothing], &[]);
+    assert_eq!(proof.foreign, [Difference::Extra(Object::Route(onlink))]);
+    assert_eq!(proof.not_recreated, []);
+}
+
+#[test]
 fn a_route_that_the_kernel_makes_of_an_address_is_not_named_beside_it() {
     let baseline = everything();
     let mut now = baseline.clone();
