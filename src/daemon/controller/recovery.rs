@@ -136,16 +136,21 @@ impl Controller {
         }
     }
 
-    /// Whether a restore of it would find nothing to do. What cannot be read may hold it.
+    /// Whether a restore of it would find nothing to do, though beside the others it would lay something. What cannot be
+    /// read may hold it, and so may what others hold, too.
     fn is_absent(&mut self, id: EmergencyId) -> bool {
         let (Some(cut), Some(baseline)) = (self.cut_of(id), self.baseline.clone()) else {
             return false;
         };
         let Ok(now) = self.look() else { return false };
+        let mut others: Vec<_> = self.held().filter(|e| e.id != id).map(|e| e.cut.clone()).collect();
         let mut ended = self.ended_cuts();
-        ended.push(cut);
-        let others: Vec<_> = self.held().filter(|e| e.id != id).map(|e| e.cut.clone()).collect();
-        planning::restore(&now, &baseline, &ended, &others).is_ok_and(|restoration| restoration.steps.is_empty())
+        ended.push(cut.clone());
+        let restored = planning::restore(&now, &baseline, &ended, &others);
+        let without = planning::desired(&baseline, &others);
+        others.push(cut);
+        let tells = matches!((without, planning::desired(&baseline, &others)), (Ok(a), Ok(b)) if a != b);
+        tells && restored.is_ok_and(|restoration| restoration.steps.is_empty())
     }
 
     /// Finds the links of every cut again, by their names. Those that the host has not made yet are cut when they come.

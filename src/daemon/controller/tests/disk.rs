@@ -144,6 +144,27 @@ fn without_a_durable_record_nothing_is_cut_whichever_call_of_the_disk_fails() {
 }
 
 #[test]
+fn a_cut_in_force_that_an_equal_one_covers_is_not_taken_for_one_that_was_refused() {
+    let policy = "isolate";
+    let disk = Arc::new(FaultyDisk::new(u64::MAX, Errno::EIO, AfterFault::Heals));
+    let mut bench = Bench::on(disk.clone());
+    bench.declare(policy).unwrap();
+    let first = disk.calls();
+    bench.declare(policy).unwrap();
+    let mut in_force = 0;
+    for at in first + 1..=disk.calls() {
+        let mut bench = Bench::on(Arc::new(FaultyDisk::new(at, Errno::EIO, AfterFault::StaysBroken)));
+        bench.declare(policy).unwrap();
+        let both = bench.declare(policy).is_ok();
+        bench.restart();
+        let held = bench.status().emergencies.len();
+        assert!(held == 2 || !both, "call {at}: {held} of two are held after a restart");
+        in_force += usize::from(both);
+    }
+    assert!(in_force > 0, "the disk failed before every cut");
+}
+
+#[test]
 fn no_failure_of_the_disk_keeps_a_restore_from_ending() {
     for policy in METHODS {
         let [_, declared, reverted] = calls_of(policy);
