@@ -117,6 +117,7 @@ pub(super) const WHOLE: &str =
     "interfaces = [\"*\"]\nfamilies = [\"ipv4\", \"ipv6\"]\ndirections = [\"in\", \"out\", \"forward\"]";
 pub(super) const UPLINK: &str =
     "interfaces = [\"ab0\"]\nfamilies = [\"ipv4\", \"ipv6\"]\ndirections = [\"in\", \"out\", \"forward\"]";
+pub(super) const WITHDRAW_DEFAULT: &str = "use = [\"routes\"]\n[methods.routes]\nwithdraw-default = true";
 pub(super) const ZONES: &str = "families = [\"ipv4\", \"ipv6\"]\ndirections = [\"forward\"]\n\
     [[scope.zones]]\nname = \"a\"\ninterfaces = [\"ab1\"]\n[[scope.zones]]\nname = \"b\"\ninterfaces = [\"ab0\", \"ab2\"]";
 pub(super) const SSH: &str = "[[lifelines]]\nname = \"ssh\"\npeers = [\"10.9.0.2\", \"fd09::2\"]\nprotocol = \"tcp\"\n\

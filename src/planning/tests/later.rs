@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::hosts::{SSH, UPLINK, WHOLE, cut, enforce, foreign, gateway, policy};
+use super::hosts::{SSH, UPLINK, WHOLE, WITHDRAW_DEFAULT, cut, enforce, foreign, gateway, policy};
 use super::safety::lifeline_packets;
 use crate::model::change::Change;
 use crate::model::fixture::{link, must, sysctl};
@@ -169,8 +169,7 @@ fn a_hole_before_one_gate_is_no_reason_to_refuse_a_cut_beside_it() {
 #[test]
 fn what_a_partial_reading_lacks_is_not_dropped_from_the_baseline() {
     let baseline = gateway();
-    let routes = "use = [\"routes\"]\n[methods.routes]\nwithdraw-default = true";
-    let takes = cut(&policy("routes", UPLINK, routes, ""), &baseline);
+    let takes = cut(&policy("routes", UPLINK, WITHDRAW_DEFAULT, ""), &baseline);
     let mut host = baseline.clone();
     host.routes.retain(|r| r.destination.prefix_len() > 0);
     assert_ne!(host, baseline);
@@ -183,8 +182,7 @@ fn what_a_partial_reading_lacks_is_not_dropped_from_the_baseline() {
 
 #[test]
 fn a_withdrawal_follows_its_owner_so_many_times_and_takes_nothing_that_the_baseline_has_beside_it() {
-    let routes = "use = [\"routes\"]\n[methods.routes]\nwithdraw-default = true";
-    let policy = policy("routes", UPLINK, routes, "");
+    let policy = policy("routes", UPLINK, WITHDRAW_DEFAULT, "");
     let mut baseline = gateway();
     let taken = cut(&policy, &baseline).withdrawn[0].clone();
     let way = |metric: u32, protocol: u8| Route {
@@ -228,8 +226,7 @@ fn a_withdrawal_follows_its_owner_so_many_times_and_takes_nothing_that_the_basel
 #[test]
 fn halves_of_a_withdrawn_destination_are_ways_around_it_together_and_not_alone() {
     let baseline = gateway();
-    let routes = "use = [\"routes\"]\n[methods.routes]\nwithdraw-default = true";
-    let cut = cut(&policy("routes", UPLINK, routes, ""), &baseline);
+    let cut = cut(&policy("routes", UPLINK, WITHDRAW_DEFAULT, ""), &baseline);
     let taken = cut.withdrawn.iter().find(|r| r.family == Family::V4).unwrap().clone();
     let half = |destination: &str| Route {
         destination: destination.parse().unwrap(),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::hosts::{
-    SSH, THROUGH, UPLINK, WHOLE, ZONES, additive, cut, foreign_rule, gateway, gateway_with_foreign_filter, policy,
+    SSH, THROUGH, UPLINK, WHOLE, WITHDRAW_DEFAULT, ZONES, additive, cut, foreign_rule, gateway,
+    gateway_with_foreign_filter, policy,
 };
 use crate::model::fixture::name;
 use crate::model::object::{Family, Link, RuleAction};
@@ -30,7 +31,6 @@ fn directions(scope: &str, only: &str) -> String {
 fn every_obstacle_has_its_code() {
     let gate = "use = [\"gate\"]";
     let seal = "use = [\"seal\"]";
-    let routes = "use = [\"routes\"]\n[methods.routes]\nwithdraw-default = true";
     let ingress_only = {
         let mut host = gateway_with_foreign_filter(1);
         host.qdiscs[0].kind = "ingress".to_owned();
@@ -113,7 +113,7 @@ fn every_obstacle_has_its_code() {
         ),
         (
             "lifeline-without-route",
-            policy("a", UPLINK, routes, THROUGH),
+            policy("a", UPLINK, WITHDRAW_DEFAULT, THROUGH),
             gateway(),
         ),
         (
@@ -203,13 +203,12 @@ fn a_foreign_rule_in_front_of_ours_since_the_baseline_is_named() {
 fn a_policy_that_takes_what_another_took_already_holds_it_too() {
     let host = gateway();
     let scope = UPLINK.replace("\"in\", ", "");
-    let routes = "use = [\"routes\"]\n[methods.routes]\nwithdraw-default = true";
-    let first = cut(&policy("first", &scope, routes, ""), &host);
+    let first = cut(&policy("first", &scope, WITHDRAW_DEFAULT, ""), &host);
     assert_eq!(first.withdrawn.len(), 2);
     let mut now = host.clone();
     super::hosts::enforce(&mut now, &host, std::slice::from_ref(&first)).unwrap();
     let second = plan(
-        &policy("second", &scope, routes, ""),
+        &policy("second", &scope, WITHDRAW_DEFAULT, ""),
         &now,
         &host,
         &[first],
