@@ -11,17 +11,17 @@ use crate::world::state::{assert_same, state, without_order};
 use crate::world::topology::{Topology, nasty};
 use crate::world::{self, World, ip, ip6, run, sysctl, tc, try_run, wait_for_dad, wait_until};
 
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// Our protocol number, as `ip` writes it.
 const OURS: &str = "proto 80";
 
-struct Scene {
-    net: Topology,
-    host: Host,
+pub(crate) struct Scene {
+    pub(crate) net: Topology,
+    pub(crate) host: Host,
 }
 
 impl Scene {
-    fn new(world: World) -> Self {
+    pub(crate) fn new(world: World) -> Self {
         let net = Topology::host(world);
         nasty(net.at());
         ip(net.at(), EXTRA_LINKS);
@@ -40,12 +40,12 @@ impl Scene {
         Self { net, host }
     }
 
-    fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         wait_for_dad(self.net.at());
         without_order(&state(self.net.at()))
     }
 
-    fn ip(&self, lines: &str) {
+    pub(crate) fn ip(&self, lines: &str) {
         ip(self.net.at(), lines);
     }
 
@@ -127,7 +127,7 @@ fn without_numbers(state: &str) -> String {
 
 /// Whether the receipt names something of this text among the changes of others.
 #[track_caller]
-fn names(receipt: &Value, list: &str, text: &str) {
+pub(crate) fn names(receipt: &Value, list: &str, text: &str) {
     let named = lines(&receipt[list]);
     assert!(
         named.iter().any(|line| line.contains(text)),
@@ -222,67 +222,6 @@ fn a_flush_of_all_rules_takes_only_what_is_not_ours() {
 }
 
 #[test]
-fn a_rule_before_ours_is_named_as_a_hole_and_kept() {
-    world::inside("foreign::a_rule_before_ours_is_named_as_a_hole_and_kept", |world| {
-        let scene = Scene::new(world);
-        let before = scene.state();
-        let id = scene.host.declare("seal");
-        scene.ip("rule add pref 1 to 10.0.2.2 lookup main");
-        scene.host.wait_for("degraded", |status| {
-            status["state"] == "degraded"
-                && lines(&status["open_paths"])
-                    .iter()
-                    .any(|line| line.contains("10.0.2.2"))
-        });
-        scene.ip("rule del pref 1 to 10.0.2.2 lookup main");
-        scene.host.wait_for("in force", |status| status["state"] == "in-force");
-        scene.ip("rule add pref 1 to 10.0.2.2 lookup main");
-        let receipt = scene.host.revert(&id);
-        names(&receipt, "kept_foreign_changes", "10.0.2.2");
-        scene.ip("rule del pref 1 to 10.0.2.2 lookup main");
-        assert_same(&before, &scene.state());
-    });
-}
-
-#[test]
-fn a_filter_of_others_before_ours_is_named_and_no_state_is_called_whole() {
-    world::inside(
-        "foreign::a_filter_of_others_before_ours_is_named_and_no_state_is_called_whole",
-        |world| {
-            let scene = Scene::new(world);
-            let at = scene.net.at();
-            let before = scene.state();
-            let id = scene.host.declare("gate");
-            let shown = run(at, "tc", &["qdisc", "show", "dev", "u0"]);
-            let after = |word: &str| {
-                shown
-                    .split(word)
-                    .nth(1)
-                    .unwrap()
-                    .split_whitespace()
-                    .next()
-                    .unwrap()
-                    .to_owned()
-            };
-            let block = after("egress_block");
-            let pass = format!("filter add block {block} pref 1 protocol all u32 match u32 0 0 flowid 1:1");
-            tc(at, &pass);
-            let is_named = |status: &Value| {
-                let named = lines(&status["open_paths"]);
-                named.iter().any(|line| line.contains("a filter of others"))
-            };
-            let degraded = |status: &Value| status["state"] == "degraded" && is_named(status);
-            scene.host.wait_for("degraded", degraded);
-            assert_eq!(scene.host.try_declare("extra", &[]).refused(5), "plan-refused");
-            tc(at, &format!("filter del block {block} pref 1"));
-            scene.host.wait_for("in force", |status| status["state"] == "in-force");
-            scene.host.revert(&id);
-            assert_same(&before, &scene.state());
-        },
-    );
-}
-
-#[test]
 fn the_sysctls_of_a_link_that_others_rename_are_no_changes() {
     world::inside(
         "foreign::the_sysctls_of_a_link_that_others_rename_are_no_changes",
@@ -303,110 +242,6 @@ fn the_sysctls_of_a_link_that_others_rename_are_no_changes() {
                 assert_eq!(mtu.trim(), "1300", "{cut}");
                 scene.ip("link set dev u9 name u0");
             }
-        },
-    );
-}
-
-#[test]
-fn filters_of_others_that_go_with_our_block_are_named_in_receipt_and_record() {
-    world::inside(
-        "foreign::filters_of_others_that_go_with_our_block_are_named_in_receipt_and_record",
-        |world| {
-            let scene = Scene::new(world);
-            let at = scene.net.at();
-            let before = scene.state();
-            let id = scene.host.declare("gate");
-            let shown = run(at, "tc", &["qdisc", "show", "dev", "u0"]);
-            let block = shown.split("egress_block ").nth(1).unwrap().split(' ').next().unwrap();
-            // One that decides before ours, and one that nothing reaches.
-            for preference in [1, 200] {
-                tc(
-                    at,
-                    &format!("filter add block {block} pref {preference} protocol ip u32 match u32 0 0 flowid 1:1"),
-                );
-            }
-            scene
-                .host
-                .wait_for("degraded", |status| lines(&status["open_paths"]).len() == 1);
-            let receipt = scene.host.revert(&id);
-            let gone = |list: &[String]| {
-                let named = |line: &&String| line.contains("others put it into a block of ours");
-                list.iter().filter(named).count()
-            };
-            assert_eq!(gone(&lines(&receipt["conflicts"])), 2, "{receipt:#}");
-            let record = scene.host.records("restored").pop().unwrap();
-            assert_eq!(gone(&lines(&record["details"]["conflicts"])), 2, "{record:#}");
-            assert_same(&before, &scene.state());
-        },
-    );
-}
-
-#[test]
-fn a_route_that_others_make_over_a_link_that_is_not_cut_stays() {
-    world::inside(
-        "foreign::a_route_that_others_make_over_a_link_that_is_not_cut_stays",
-        |world| {
-            let scene = Scene::new(world);
-            let at = scene.net.at();
-            let before = scene.state();
-            let id = scene.host.declare("routes");
-            let drifts = scene.host.records("drift").len();
-            // Over the link of the cut it goes, over another it is the way out that somebody made.
-            scene.ip("route add default via 10.0.0.1 dev u0 proto boot");
-            let over = |link: &str| run(at, "ip", &["route", "show", "default"]).contains(&format!("dev {link} "));
-            wait_until("the way over the cut link goes", SOON, || !over("u0"));
-            wait_until("it is recorded", SOON, || scene.host.records("drift").len() > drifts);
-            scene.ip("route add default via 10.0.9.9 dev x0 onlink");
-            let receipt = scene.host.revert(&id);
-            assert!(over("x0"), "{receipt:#}");
-            assert_eq!(lines(&receipt["residues"]), Vec::<String>::new());
-            scene.ip("route del default via 10.0.9.9 dev x0");
-            assert_same(&before, &scene.state());
-        },
-    );
-}
-
-#[test]
-fn a_default_route_of_another_metric_is_withdrawn_if_its_owner_makes_it_and_named_if_others_do() {
-    world::inside(
-        "foreign::a_default_route_of_another_metric_is_withdrawn_if_its_owner_makes_it_and_named_if_others_do",
-        |world| {
-            let scene = Scene::new(world);
-            let at = scene.net.at();
-            let before = scene.state();
-            for (family, gateway) in [("-4", "10.0.0.1"), ("-6", "fd00::1")] {
-                let id = scene.host.declare("routes");
-                let add = |what: &str| {
-                    let line = format!("route add default via {gateway} dev u0 {what}");
-                    run(
-                        at,
-                        "ip",
-                        &[&[family], &line.split(' ').collect::<Vec<_>>()[..]].concat(),
-                    );
-                };
-                let stands = |metric: &str| {
-                    run(at, "ip", &[family, "route", "show", "default"]).contains(&format!("metric {metric} "))
-                };
-                add("metric 20100");
-                wait_until("the owner's way around goes", SOON, || !stands("20100"));
-                let whole = |status: &Value| status["state"] == "in-force";
-                scene.host.wait_for("in force", whole);
-                add("metric 50 proto static");
-                scene.host.wait_for("degraded", |status| {
-                    let named = lines(&status["open_paths"]);
-                    let way = |line: &String| line.contains("where one was withdrawn") && line.contains("metric 50");
-                    status["state"] == "degraded" && named.len() == 1 && named.iter().any(way)
-                });
-                assert!(stands("50"), "what is theirs stays");
-                let receipt = scene.host.revert(&id);
-                names(&receipt, "kept_foreign_changes", "metric 50");
-                assert_eq!(lines(&receipt["conflicts"]), Vec::<String>::new());
-                assert!(stands("20100") && stands("50"), "{receipt:#}");
-                for metric in ["20100", "50"] {
-                    run(at, "ip", &[family, "route", "del", "default", "metric", metric]);
-                }
-            }
-            assert_same(&before, &scene.state());
         },
     );
 }

@@ -12,6 +12,7 @@
 mod world;
 
 mod armed;
+mod around;
 mod carriers;
 mod flood;
 mod foreign;

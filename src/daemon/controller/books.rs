@@ -7,6 +7,7 @@
 //! more urgent to do.
 
 mod late;
+mod proposals;
 
 use std::path::PathBuf;
 
@@ -18,7 +19,6 @@ use super::recovery::LastRun;
 use crate::api::error::{ApiError, Code};
 use crate::api::{AuditHead, AuditPage, AuditQuery};
 use crate::daemon::clock::Clock;
-use crate::model::approval::Proposed;
 use crate::model::emergency::{Emergency, Moment};
 use crate::model::ledger::SEAL_EVERY_MS;
 use crate::model::names::EmergencyId;
@@ -340,16 +340,6 @@ impl Books {
         };
         self.behind = saved.is_err();
         saved
-    }
-
-    /// Makes the proposals that wait durable.
-    pub(super) fn save_proposals(&self, proposals: &[Proposed]) -> Result<(), StoreError> {
-        journal::save_proposals(&self.directory, proposals)
-    }
-
-    /// The proposals that waited.
-    pub(super) fn load_proposals(&self) -> Result<Vec<Proposed>, StoreError> {
-        journal::load_proposals(&self.directory)
     }
 
     /// Whether the journal may hold something else than was last to be saved: a failed save can have got half way.
