@@ -185,7 +185,7 @@ pub(super) async fn approve(
     Ok((status, Json(emergency)))
 }
 
-/// Ends a proposed declaration before anything is cut; also for who declared it.
+/// Ends a proposed declaration before anything is cut. Who declared it may, too.
 #[utoipa::path(post, path = "/v1/emergencies/{id}/reject", params(("id" = String, Path, description = "The emergency's id")), request_body = RejectRequest, responses((status = 200, description = "Rejected", body = EmergencyView)))]
 pub(super) async fn reject(
     State(app): State<App>,
