@@ -17,7 +17,8 @@ pub fn of(peer: &Peer) -> Actor {
     let known = [
         process.executable.is_some(),
         !process.groups.is_empty(),
-        process.login_uid.is_some(),
+        // Of a process that is gone it is not even known that nobody had logged in.
+        process.login_uid.is_some() || process.identity == Identity::Unknown,
         process.unit.is_some(),
     ];
     // A process may become another program, or move to another unit, after it connected.
@@ -108,5 +109,9 @@ mod tests {
             assert_eq!((described.pid, described.groups), (7, vec![4]));
             assert_eq!(described.hearsay, marked, "{identity:?}");
         }
+        let Actor::Peer(gone) = of(&Peer::new(0, 0, Some(7))) else {
+            panic!("a peer is no daemon")
+        };
+        assert_eq!((gone.hearsay, gone.login_uid), (vec![Hearsay::LoginUid], None));
     }
 }

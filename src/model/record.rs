@@ -53,7 +53,8 @@ pub struct Peer {
     /// they may be another's that had its number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hearsay: Vec<Hearsay>,
-    /// `/proc/PID/loginuid`: who logged in, whatever they became since; none where audit is off.
+    /// `/proc/PID/loginuid`: who logged in, whatever they became since; none where audit is off, and, marked as hearsay, where
+    /// the process had ended before it could be read.
     pub login_uid: Option<u32>,
     /// Process.
     pub pid: u32,

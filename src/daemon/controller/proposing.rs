@@ -25,7 +25,7 @@ use crate::model::approval::{Act, Person, Proposed, Refusal, Standing};
 use crate::model::emergency::Deadline;
 use crate::model::names::{Digest, EmergencyId};
 use crate::model::policy::Approval;
-use crate::model::record::{Actor, Draft, EventKind};
+use crate::model::record::{Actor, Draft, EventKind, Hearsay};
 
 /// Proposals that wait at once: people can tell no more of them apart.
 const PROPOSED_MAX: usize = 16;
@@ -337,9 +337,17 @@ fn approval_details(approved: &Proposed) -> serde_json::Value {
     })
 }
 
-/// Who asks, as one who can be told from others. The daemon itself is nobody.
+/// Who asks, as one who can be told from others. The daemon itself is nobody, and whoever connects and is gone before it is
+/// known who logged in may be anybody.
 fn person(asker: &Actor) -> Result<Person, ApiError> {
     match asker {
+        Actor::Peer(peer) if peer.login_uid.is_none() && peer.hearsay.contains(&Hearsay::LoginUid) => {
+            Err(ApiError::new(
+                Code::SamePerson,
+                "the process that asked had ended, so it is not known who logged in",
+                "ask again, and wait for the answer",
+            ))
+        }
         Actor::Peer(peer) => Ok(Person {
             name: actor::spoken(asker),
             uid: peer.uid,

@@ -96,7 +96,7 @@ fn can_give(method: Method, code: Code) -> bool {
         // A declaration that is repeated under its key may lead to an emergency that is long over.
         Code::NoSuchEmergency => path.contains("{id}") || method == Method::Declare,
         Code::WrongState => changes && method != Method::Declare,
-        Code::SamePerson => method == Method::Approve,
+        Code::SamePerson => matches!(method, Method::Declare | Method::Approve),
         Code::OverLimit => matches!(method, Method::Plan | Method::Declare | Method::Extend),
         Code::PlanRefused => matches!(method, Method::Plan | Method::Declare | Method::Approve),
         Code::WrongOccasion | Code::RiskNotAccepted => method == Method::Declare,

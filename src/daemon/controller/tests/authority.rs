@@ -9,6 +9,7 @@ use super::{Bench, Controller, Unsynced, policy, refused, request};
 use crate::api::error::{ApiError, Code};
 use crate::api::{EmergencyView, PlanRequest, PlanView};
 use crate::daemon::command::{Call, Command, Peer, Preconditions, Reply};
+use crate::daemon::peer::Identity;
 use crate::daemon::policies::Policies;
 
 const METHODS: &str = "\"gate\", \"seal\"";
@@ -31,6 +32,7 @@ pub(super) fn controller(bench: &Bench, name: &str, more: &str) -> Controller {
 pub(super) fn somebody(uid: u32, groups: &[u32]) -> Peer {
     let mut peer = Peer::new(uid, uid, None);
     peer.process.groups = groups.to_vec();
+    peer.process.identity = Identity::Pidfd;
     peer
 }
 

@@ -109,17 +109,29 @@ fn nothing_is_cut_before_the_last_approval_and_every_step_has_its_record() {
 }
 
 #[test]
+fn whoever_is_gone_before_it_is_known_who_logged_in_neither_declares_for_two_nor_approves() {
+    let bench = Bench::idle();
+    let mut controller = controller(&bench, "many", ONE_MORE);
+    let gone = Peer::new(1001, 1001, Some(7));
+    refused(declare_as(&mut controller, &gone, "many"), Code::SamePerson);
+    let view = declare_as(&mut controller, &alice(), "many").unwrap();
+    refused(approve(&mut controller, &gone, &view), Code::SamePerson);
+    assert_eq!(bench.kernel.state(), bench.baseline);
+    approve(&mut controller, &bob(), &view).unwrap();
+}
+
+#[test]
 fn who_declared_and_who_approved_already_are_refused_however_they_come() {
     let bench = Bench::idle();
     let mut controller = controller(&bench, "many", TWO_MORE);
     let as_root = |login: u32| {
-        let mut peer = Peer::new(0, 0, None);
+        let mut peer = somebody(0, &[]);
         peer.process.login_uid = Some(login);
         peer
     };
     let view = declare_as(&mut controller, &as_root(1000), "many").unwrap();
     // The same root, root as another, and who became root.
-    for same in [as_root(1000), as_root(1001), Peer::new(0, 0, None), alice()] {
+    for same in [as_root(1000), as_root(1001), somebody(0, &[]), alice()] {
         refused(approve(&mut controller, &same, &view), Code::SamePerson);
     }
     approve(&mut controller, &bob(), &view).unwrap();
