@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::resolve::next_hops;
+use super::resolve::{next_hops, widen};
 use crate::model::cut::{Cut, Reach};
 use crate::model::names::InterfaceName;
 use crate::model::snapshot::Snapshot;
@@ -64,9 +64,10 @@ pub fn relocated(cut: &Cut, before: &Snapshot, now: &Snapshot, by: KnownBy) -> C
         }
     }
     moved.next_hops = cut.next_hops.iter().map(|(i, gateway)| (place(*i), *gateway)).collect();
-    // The host may have come up with other gateways; more of them than a cut can keep are no reason to let it go.
+    // The host may have come up with other gateways, and over links that were not there; more of them than a cut can keep
+    // are no reason to let it go.
     if by == KnownBy::Name
-        && let Ok(hops) = next_hops(&moved, now)
+        && let Ok(hops) = next_hops(&widen(&moved, now), now)
     {
         moved.next_hops.extend(hops);
     }
@@ -129,6 +130,22 @@ mod tests {
         let moved = relocated(&cut, &before, &now, KnownBy::Name);
         assert!(moved.next_hops.contains(&(link, then)) && moved.next_hops.contains(&(link, other)));
         assert_eq!(relocated(&cut, &before, &now, KnownBy::Index), cut);
+    }
+
+    #[test]
+    fn a_cut_of_the_whole_host_keeps_the_gateways_of_a_link_that_is_there_only_after_a_reboot() {
+        let now = gateway();
+        let mut cut = additive(&now).remove(0);
+        cut.methods.insert(Method::Seal);
+        cut.reach = Reach::WholeHost;
+        let all = next_hops(&widen(&cut, &now), &now).unwrap();
+        let (gone, _) = *all.first().unwrap();
+        let mut before = now.clone();
+        before.links.retain(|l| l.index != gone);
+        cut.links.remove(&gone);
+        cut.next_hops = next_hops(&cut, &before).unwrap();
+        assert_ne!(cut.next_hops, all);
+        assert_eq!(relocated(&cut, &before, &now, KnownBy::Name).next_hops, all);
     }
 
     #[test]
