@@ -258,13 +258,20 @@ impl Controller {
                 self.books.seal_if_due(&self.clock.now(), watch);
             }
         }
+        self.wind_up();
+        self.books.seal(&self.clock.now());
+    }
+
+    /// The last that a process does. What could not be written until now is tried once more: the next one believes the
+    /// journal.
+    fn wind_up(&mut self) {
         info!(held = self.held().count(), "stopping");
         self.disarm_at_stop();
+        self.catch_up();
         self.note(Draft {
             details: serde_json::json!({ "held": self.held().count() }),
             ..Draft::of_daemon(EventKind::DaemonStopped)
         });
-        self.books.seal(&self.clock.now());
     }
 
     /// Sees to it that the guardian is there, where there is to be one.

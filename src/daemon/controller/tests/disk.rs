@@ -11,8 +11,9 @@ use crate::api::error::Code;
 use crate::kernel::sim::ModelKernel;
 use crate::kernel::{ChangeError, Kernel, KernelError, Kinds, Watch};
 use crate::model::change::{Change, Outcome};
+use crate::model::fixture::via;
 use crate::model::lookup::{Query, Way};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{Object, Snapshot};
 use crate::store::disk::{AfterFault, FaultyDisk, RealDisk};
 
 /// A door to the kernel that lets no change through before the declaration is on the disk, in both places.
@@ -188,6 +189,27 @@ fn no_failure_of_the_disk_keeps_a_restore_from_ending() {
             }
             bench.assert_ended(&context);
         }
+    }
+}
+
+#[test]
+fn an_orderly_stop_writes_down_the_end_that_a_failing_disk_did_not_take() {
+    let [_, declared, reverted] = calls_of("unplug");
+    for at in declared + 1..=reverted {
+        let disk = Arc::new(FaultyDisk::new(at, Errno::ENOSPC, AfterFault::Heals));
+        let mut bench = Bench::on(disk);
+        let id = bench.declare("unplug").unwrap().id;
+        bench.revert(&id).unwrap();
+        bench.controller().wind_up();
+        let theirs = Change::Delete(Object::Route(via("0.0.0.0/0", "10.0.0.1", 2)));
+        assert_eq!(bench.kernel.act(std::slice::from_ref(&theirs)), [Ok(Outcome::Applied)]);
+        let changed = bench.kernel.state().to_string();
+        bench.restart();
+        assert_eq!(
+            bench.kernel.state().to_string(),
+            changed,
+            "call {at} of {reverted} fails"
+        );
     }
 }
 

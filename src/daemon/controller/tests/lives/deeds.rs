@@ -49,7 +49,9 @@ pub(super) fn happen(life: &mut Life, event: &Event, each: Each<'_>) -> Result<(
         Event::GuardianDies => life.has_guardian = false,
         Event::CutPower { off_ms, up_ms } => life.cut_power(*off_ms, *up_ms),
         Event::SetWall(wall_ms) => {
-            life.set_back_ms += u64::try_from(life.clocks.now().wall_ms - *wall_ms).unwrap_or(0);
+            let back_ms = u64::try_from(life.clocks.now().wall_ms - *wall_ms).unwrap_or(0);
+            life.set_back_ms += back_ms;
+            life.believe(back_ms);
             life.clocks.set_wall(*wall_ms);
             life.wall_was_set = true;
             let boot = life.clocks.boots();
@@ -149,7 +151,10 @@ fn revert(life: &mut Life) {
     let Some(id) = any(life) else { return };
     life.known.get_mut(&id).expect("what is held is known").may_end = true;
     let answer = life.run(|c| ask(c, |reply| Command::Revert(id, reply)));
-    note_answer(life, answer.map(|a| a.map(|receipt| receipt.residues)));
+    note_answer(
+        life,
+        answer.map(|a| a.map(|receipt| (receipt.residues, receipt.conflicts))),
+    );
 }
 
 /// Takes note of every emergency that a process holds: what one that died had written down, too.
@@ -172,7 +177,8 @@ pub(super) fn learn(life: &mut Life) {
             latest_ms: deadline,
             confirm_from_ms: confirm,
             confirm_until_ms: confirm,
-            may_end: false,
+            // Of a journal that a failing disk may lose again the caller was told that nothing is cut.
+            may_end: life.fate.is_disk_failing(),
             boot: life.boot_of(emergency),
             is_over: false,
         };

@@ -16,7 +16,7 @@ use crate::daemon::policies::Policies;
 use crate::kernel::sim::ModelKernel;
 use crate::model::effect;
 use crate::model::emergency::{Emergency, State};
-use crate::model::record::{Draft, EventKind, Head};
+use crate::model::record::Head;
 use crate::model::snapshot::Snapshot;
 use crate::store::directory::StateDirectory;
 use crate::store::ratchet::Keeping;
@@ -86,6 +86,8 @@ pub(super) struct Life {
     pub(super) wall_was_set: bool,
     /// By how much the wall clock was set back, all in all.
     pub(super) set_back_ms: u64,
+    /// How much more of that a process of this boot may take for time that has not passed.
+    believable_ms: u64,
     /// When a process could last write its journal, in true time.
     noted_ms: u64,
     pub(super) kernel_failed: bool,
@@ -136,6 +138,7 @@ impl Life {
             off_ms: 0,
             wall_was_set: false,
             set_back_ms: 0,
+            believable_ms: 0,
             noted_ms: 0,
             kernel_failed: false,
             disk_failed: false,
@@ -251,11 +254,7 @@ impl Life {
     pub(super) fn stop(&mut self) {
         let seals = self.seals;
         self.run(|controller| {
-            let held = controller.held().count();
-            controller.note(Draft {
-                details: serde_json::json!({ "held": held }),
-                ..Draft::of_daemon(EventKind::DaemonStopped)
-            });
+            controller.wind_up();
             if seals {
                 controller.books.seal(&controller.clock.now());
             }
@@ -309,6 +308,9 @@ impl Life {
                 self.process = Some((post, controller));
                 self.seen().keeps_lifeline = self.emergencies().iter().any(keeps_lifeline);
                 self.alive_since_ms = self.true_ms();
+                if !self.fate.is_disk_failing() {
+                    self.believable_ms = 0;
+                }
                 self.compared_ms = self.clocks.on_ms();
                 self.has_guardian |= !self.emergencies().is_empty();
             }
@@ -398,11 +400,20 @@ impl Life {
         self.shadow = self.configured.clone();
         let wall_was_set = self.wall_was_set;
         // A clock that was set back is believed for no longer than nobody wrote down what it was.
-        let believed = (self.true_ms() - self.noted_ms + NOTE_EVERY_MS).min(self.set_back_ms);
+        self.believable_ms = self.true_ms() - self.noted_ms + NOTE_EVERY_MS;
+        self.believe(self.set_back_ms);
+        for known in self.known.values_mut() {
+            known.may_end |= wall_was_set || known.kind.opens_after_reboot;
+        }
+    }
+
+    /// The wall clock is back by so much, and nobody has written down yet in this boot what it was.
+    pub(super) fn believe(&mut self, back_ms: u64) {
+        let believed = back_ms.min(self.believable_ms);
+        self.believable_ms -= believed;
         for known in self.known.values_mut() {
             known.latest_ms += believed;
             known.confirm_until_ms = known.confirm_until_ms.map(|ms| ms + believed);
-            known.may_end |= wall_was_set || known.kind.opens_after_reboot;
         }
     }
 

@@ -41,6 +41,7 @@ fn live(seed: u64, tells: Tells) -> (Vec<String>, Result<(), String>) {
         let text = text.or_else(|| payload.downcast_ref::<&str>().map(|s| (*s).to_owned()));
         Err(format!("panicked: {}", text.unwrap_or_default()))
     });
+    life.tell("over");
     (std::mem::take(&mut life.trace), verdict)
 }
 
