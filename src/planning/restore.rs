@@ -63,6 +63,24 @@ pub struct Restoration {
 }
 
 impl Restoration {
+    /// Leaves out changes that are not to be made now. What is waited for stays before the same steps.
+    pub fn leave_out(&mut self, is_unwanted: impl Fn(&Step, &Change) -> bool) {
+        let mut kept = Vec::with_capacity(self.steps.len());
+        let mut places = Vec::with_capacity(self.steps.len());
+        for step in std::mem::take(&mut self.steps) {
+            places.push(kept.len());
+            let wanted = step.changes.iter().filter(|change| !is_unwanted(&step, change));
+            let changes: Vec<Change> = wanted.cloned().collect();
+            if !changes.is_empty() {
+                kept.push(Step { changes, ..step });
+            }
+        }
+        for wait in &mut self.waits {
+            wait.before_step = places.get(wait.before_step).copied().unwrap_or(kept.len());
+        }
+        self.steps = kept;
+    }
+
     /// Whether there is nothing to do and nothing to wait for. Only then is a receipt worth reading: what the kernel makes
     /// of an address after its detection is missing until then.
     #[must_use]

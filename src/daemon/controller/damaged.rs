@@ -120,7 +120,7 @@ impl Controller {
         let cut = planning::any_cut(&baseline);
         let nobody = EmergencyId::new(Uuid::nil());
         self.baseline = Some(baseline);
-        let receipt = self.put_back(nobody, &cut, &[]).unwrap_or_else(|why| ReceiptView {
+        let receipt = self.put_back(nobody, &cut).unwrap_or_else(|why| ReceiptView {
             residues: vec![why],
             ..ReceiptView::unknown("")
         });

@@ -80,12 +80,17 @@ impl Controller {
         let known = planning::with_new_links(baseline, &now);
         let desired = planning::desired_on(&known, &now, &self.held_cuts()).map_err(|e| e.to_string())?;
         let mut steps = planning::steps(&now, &desired);
-        if self.unwritten.is_some() {
-            let taken = |change: &Change| takes(change, baseline);
-            steps.iter_mut().for_each(|step| step.changes.retain(|c| !taken(c)));
-            steps.retain(|step| !step.changes.is_empty());
-        }
+        steps
+            .iter_mut()
+            .for_each(|step| step.changes.retain(|c| !self.is_unwritten(c)));
+        steps.retain(|step| !step.changes.is_empty());
         Ok((now, steps))
+    }
+
+    /// Whether a change would take what could not be written down: it waits for the disk.
+    pub(super) fn is_unwritten(&self, change: &Change) -> bool {
+        let baseline = self.unwritten.as_ref().and(self.baseline.as_ref());
+        baseline.is_some_and(|baseline| takes(change, baseline))
     }
 
     /// A cut of the whole host reaches the links that appear while it is in force, and one of links takes down again what

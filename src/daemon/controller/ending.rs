@@ -18,7 +18,7 @@ use crate::model::change::{Change, LinkSetting};
 use crate::model::cut::Cut;
 use crate::model::emergency::{Emergency, Event, Refusal, State};
 use crate::model::names::EmergencyId;
-use crate::model::plan::Step;
+use crate::model::plan::{Phase, Step};
 use crate::model::receipt::Receipt;
 use crate::model::record::{Actor, EventKind};
 use crate::model::snapshot::Snapshot;
@@ -204,8 +204,7 @@ impl Controller {
         let Some(cut) = self.cut_of(id) else {
             return ReceiptView::unknown(&id.to_string());
         };
-        let remaining = self.held_cuts();
-        let view = match self.put_back(id, &cut, &remaining) {
+        let view = match self.put_back(id, &cut) {
             Ok(view) => view,
             Err(why) => ReceiptView {
                 residues: vec![why],
@@ -236,9 +235,9 @@ impl Controller {
     ///
     /// # Errors
     /// If it is not known what is left: the kernel cannot be read, or the planner refuses.
-    pub(super) fn put_back(&mut self, id: EmergencyId, cut: &Cut, remaining: &[Cut]) -> Result<ReceiptView, String> {
+    pub(super) fn put_back(&mut self, id: EmergencyId, cut: &Cut) -> Result<ReceiptView, String> {
         let opened = match self.baseline.clone() {
-            Some(baseline) => self.open(&baseline, remaining)?,
+            Some(baseline) => self.open(&baseline, &self.held_cuts())?,
             None => None,
         };
         let mut seen = self.look_patiently()?;
@@ -246,7 +245,6 @@ impl Controller {
             filters: opened.map_or_else(|| seen.filters.clone(), |opened| opened.filters),
             ..seen.clone()
         };
-        let baseline = self.baseline.clone().unwrap_or_else(|| before.clone());
         let mut ended = self.ended_cuts();
         ended.push(cut.clone());
         let mut attempts = 0..RESTORE_ATTEMPTS;
@@ -255,8 +253,15 @@ impl Controller {
         // After gate and seal all was open before, and the deadlines of others wait for the proof.
         let mut looks = if reading::only_add([cut]) { 0 } else { PROOF_LOOKS };
         loop {
+            // What is held goes on to hold: it may take what came since it was last looked after.
+            if self.held().next().is_some() {
+                self.take_in(&seen);
+            }
+            let (baseline, remaining) = (self.baseline.clone(), self.held_cuts());
+            let baseline = baseline.as_ref().unwrap_or(&before);
             // The kernel may make something at any time while links come up.
-            let restoration = planning::restore(&seen, &baseline, &ended, remaining).map_err(|e| e.to_string())?;
+            let mut restoration = planning::restore(&seen, baseline, &ended, &remaining).map_err(|e| e.to_string())?;
+            restoration.leave_out(|step, change| step.phase == Phase::Flip && self.is_unwritten(change));
             if let (false, Some(attempt)) = (restoration.steps.is_empty(), attempts.next()) {
                 self.undo(&restoration, Care::in_attempt(attempt))?;
                 seen = self.look_patiently()?;
@@ -277,7 +282,7 @@ impl Controller {
                 continue;
             }
             // Refusals on the way do not count: what counts is what was read back.
-            let receipt = planning::receipt(&baseline, &before, &seen, &ended, remaining);
+            let receipt = planning::receipt(baseline, &before, &seen, &ended, &remaining);
             if receipt.is_clean() || self.uptime().saturating_sub(read) >= patience(&seen, &receipt) {
                 return Ok(super::views::receipt(id, &receipt));
             }

@@ -14,6 +14,7 @@ use crate::kernel::sim::{Actor, Fault, ModelKernel};
 use crate::model::change::{Change, LinkSetting};
 use crate::model::effect;
 use crate::model::fixture::{address, direct, leased, link, nexthop, set, sysctl, through, via};
+use crate::model::object::Link;
 use crate::model::snapshot::Object;
 use crate::planning::tests::packets::Packet;
 use crate::store::directory::StateDirectory;
@@ -100,6 +101,25 @@ fn a_link_that_appears_under_a_cut_of_the_whole_host_comes_back_though_nobody_sa
     );
     let second = bench.declare("unroute").unwrap().id;
     end_both(&mut bench, [first, second], "a new link");
+}
+
+#[test]
+fn a_link_that_appears_under_a_cut_of_the_whole_host_comes_back_though_another_cut_ends_before_it_is_seen() {
+    let mut bench = Bench::start();
+    let whole = bench.declare("unplug").unwrap().id;
+    let other = bench.declare("bare").unwrap().id;
+    for emergency in &mut bench.controller().emergencies {
+        emergency.cut.reach = crate::model::cut::Reach::WholeHost;
+    }
+    bench.controller().compare();
+    let new = Link {
+        kind: Some("ifb".to_owned()),
+        ..link(9, "ab9")
+    };
+    others(&mut bench, &[Change::Add(Object::Link(new)), set(9, LinkSetting::Up)]);
+    bench.revert(&other).unwrap();
+    assert!(bench.kernel.look(|state| state.link(9).is_some_and(|l| !l.up)));
+    end_both(&mut bench, [other, whole], "a new link");
 }
 
 #[test]
