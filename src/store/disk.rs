@@ -82,7 +82,7 @@ impl Disk for RealDisk {}
 /// A real disk of which one call fails, for tests. A write that fails has written half of its bytes.
 #[derive(Debug)]
 pub struct FaultyDisk {
-    fail_at: u64,
+    fail_at: AtomicU64,
     errno: Errno,
     after: AfterFault,
     calls: AtomicU64,
@@ -102,7 +102,7 @@ impl FaultyDisk {
     #[must_use]
     pub fn new(fail_at: u64, errno: Errno, after: AfterFault) -> Self {
         Self {
-            fail_at,
+            fail_at: AtomicU64::new(fail_at),
             errno,
             after,
             calls: AtomicU64::new(0),
@@ -115,11 +115,17 @@ impl FaultyDisk {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// From now on it works.
+    pub fn heal(&self) {
+        self.fail_at.store(u64::MAX, Ordering::Relaxed);
+    }
+
     fn turn(&self) -> io::Result<()> {
+        let fail_at = self.fail_at.load(Ordering::Relaxed);
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let fails = match self.after {
-            AfterFault::Heals => call == self.fail_at,
-            AfterFault::StaysBroken => call >= self.fail_at,
+            AfterFault::Heals => call == fail_at,
+            AfterFault::StaysBroken => call >= fail_at,
         };
         if fails { Err(self.errno.into()) } else { Ok(()) }
     }
