@@ -287,7 +287,7 @@ impl Controller {
             actor: asker.clone(),
             emergency: Some(emergency.id),
             policy: Some(emergency.policy.clone()),
-            details: declared_details(&emergency, &draw.plan),
+            details: super::views::declared(&emergency, &draw.plan),
         };
         self.books.record(draft, &now).map_err(|e| {
             ApiError::new(
@@ -427,28 +427,6 @@ fn refuse_other_plan(pre: &Preconditions, digest: Digest) -> Result<(), ApiError
         )),
         Some(_) | None => Ok(()),
     }
-}
-
-fn declared_details(emergency: &Emergency, plan: &Plan) -> serde_json::Value {
-    let mut details = json!({
-        "occasion": emergency.declaration.occasion,
-        "reason": emergency.declaration.reason,
-        "authority": emergency.declaration.authority,
-        "affects": emergency.affects,
-        "duration_ms": emergency.deadline.after_ms,
-        "confirm_within_ms": emergency.confirm_by.as_ref().map(|d| d.after_ms),
-        "policy_digest": plan.policy_digest,
-        "plan": emergency.plan_digest,
-        "methods": emergency.cut.methods,
-        "links": emergency.cut.links.values().collect::<Vec<_>>(),
-        "lifelines": emergency.cut.lifelines.iter().map(|l| &l.name).collect::<Vec<_>>(),
-    });
-    // The record is of who gave the last approval.
-    if !emergency.declaration.approved_by.is_empty() {
-        details["declared_by"] = json!(emergency.declaration.declared_by);
-        details["approved_by"] = json!(emergency.declaration.approved_by);
-    }
-    details
 }
 
 impl Controller {

@@ -117,6 +117,39 @@ pub(super) fn receipt(id: EmergencyId, receipt: &Receipt) -> ReceiptView {
     }
 }
 
+/// A declaration for the log. What a review needs is in the record: the plan itself is kept nowhere once the emergency is over.
+pub(super) fn declared(emergency: &Emergency, plan: &Plan) -> serde_json::Value {
+    let mut details = json!({
+        "occasion": emergency.declaration.occasion,
+        "reason": emergency.declaration.reason,
+        "authority": emergency.declaration.authority,
+        "affects": emergency.affects,
+        "duration_ms": emergency.deadline.after_ms,
+        "confirm_within_ms": emergency.confirm_by.as_ref().map(|d| d.after_ms),
+        "policy_digest": plan.policy_digest,
+        "plan": emergency.plan_digest,
+        "methods": emergency.cut.methods,
+        "links": emergency.cut.links.values().collect::<Vec<_>>(),
+        "lifelines": emergency.cut.lifelines.iter().map(|l| &l.name).collect::<Vec<_>>(),
+        "steps": plan.steps.len(),
+        "reach": emergency.cut.reach,
+        "families": emergency.cut.families,
+        "directions": emergency.cut.directions,
+        "zones": emergency.cut.zones.iter().map(|zone| &zone.name).collect::<Vec<_>>(),
+        "routes_withdrawn": emergency.cut.withdrawn.len(),
+        "null_prefixes": emergency.cut.null_prefixes,
+        "coverage": plan.coverage.rows,
+        "not_recreatable": plan.not_recreatable.len(),
+        "notice": emergency.notice,
+    });
+    // The record is of who gave the last approval.
+    if !emergency.declaration.approved_by.is_empty() {
+        details["declared_by"] = json!(emergency.declaration.declared_by);
+        details["approved_by"] = json!(emergency.declaration.approved_by);
+    }
+    details
+}
+
 impl ReceiptView {
     /// The receipt of an emergency that nothing is known of yet.
     pub(super) fn unknown(id: &str) -> Self {
