@@ -1,6 +1,6 @@
 //! The only place that prints. Text is made by the functions in the files below this one, which are pure.
 //!
-//! Nothing that came from elsewhere reaches a terminal as more than text: see [`safe`]. A reader who goes away (a
+//! Nothing that came from elsewhere reaches a terminal as more than text: see [`crate::model::record::safe`]. A reader who goes away (a
 //! closed pipe) is no error; any other lost output is kept for [`Screen::finish`].
 
 pub(crate) mod audit;
@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::args::{Colour, Format};
 use super::exit::Failure;
-use crate::model::record::printable;
+pub(crate) use crate::model::record::safe;
 
 /// What a console at 3 a.m. shows.
 const COLUMNS: u16 = 80;
@@ -212,12 +212,6 @@ pub(crate) fn paint(paint: Paint, text: &str) -> String {
         Paint::Strong => "1",
     };
     format!("\x1b[{code}m{text}\x1b[0m")
-}
-
-/// One line of text from elsewhere, without what a terminal would obey. Backslashes stay as they are: interface names
-/// are written with them.
-pub(crate) fn safe(text: &str) -> String {
-    text.split('\\').map(printable).collect::<Vec<_>>().join("\\")
 }
 
 /// Text of many lines from elsewhere; line ends and tabs stay.

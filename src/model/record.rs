@@ -82,7 +82,9 @@ pub enum Hearsay {
 }
 
 impl Hearsay {
-    fn word(self) -> &'static str {
+    /// The word in the log.
+    #[must_use]
+    pub fn word(self) -> &'static str {
         match self {
             Self::Executable => "executable",
             Self::Groups => "groups",
@@ -410,6 +412,12 @@ pub fn printable(text: &str) -> String {
         }
     }
     out
+}
+
+/// The same but for the backslash, which stays as it is: interface names are written with it.
+#[must_use]
+pub fn safe(text: &str) -> String {
+    text.split('\\').map(printable).collect::<Vec<_>>().join("\\")
 }
 
 /// Control characters, line separators, bidirectional controls (Unicode TR 9) and invisible marks. The joiners U+200C

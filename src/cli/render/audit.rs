@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Paint, list, paint, safe};
 use crate::api::{AuditHead, AuditPage};
-use crate::model::ledger::{Damage, Report, Verdict, Window};
+use crate::model::ledger::{Damage, Report, Verdict};
 
 /// Enough of an emergency's id to name it.
 const ID_CHARACTERS: usize = 8;
@@ -94,7 +94,9 @@ pub(crate) fn report(report: &Report, file: Option<&Path>) -> String {
     for remark in &report.remarks {
         text += &format!("note: {remark}\n");
     }
-    report.windows.iter().for_each(|each| text += &window(each));
+    for window in &report.windows {
+        text += &format!("not proved: {window}\n");
+    }
     text
 }
 
@@ -149,20 +151,5 @@ fn place(damage: &Damage, file: Option<&Path>) -> String {
         "{file}line {}, {records}: {}",
         damage.line,
         safe(&damage.why.to_string())
-    )
-}
-
-/// A stretch that nothing proves.
-fn window(window: &Window) -> String {
-    let since = window.since.as_deref().unwrap_or("the beginning");
-    let until = window.until.as_deref().unwrap_or("now");
-    let records = match window.records {
-        0 => "that no records were cut off there".to_owned(),
-        1 => "one record, and that no others were cut off".to_owned(),
-        many => format!("{many} records, and that no others were cut off"),
-    };
-    format!(
-        "not proved: from {since} (record {}) until {until}: {records}\n",
-        window.after
     )
 }

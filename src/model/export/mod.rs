@@ -9,8 +9,6 @@ mod ocsf;
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
-
 use super::record::{Actor, EventKind, Record};
 
 /// In whose words.
@@ -39,16 +37,16 @@ pub struct Source {
 #[must_use]
 pub fn line(view: View, record: &Record, source: &Source) -> String {
     match view {
-        View::Jsonl => ascii(&serde_json::json!(record)),
-        View::Ocsf => ascii(&ocsf::event(record, source)),
-        View::Ecs => ascii(&ecs::event(record, source)),
+        View::Jsonl => ascii(&serde_json::json!(record).to_string()),
+        View::Ocsf => ascii(&ocsf::event(record, source).to_string()),
+        View::Ecs => ascii(&ecs::event(record, source).to_string()),
         View::Cef => cef::line(record, source),
     }
 }
 
 /// JSON in printable ASCII. Outside of strings JSON has nothing else anyway.
-fn ascii(value: &Value) -> String {
-    let text = value.to_string();
+#[must_use]
+pub fn ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii() && c != '\u{7f}' {

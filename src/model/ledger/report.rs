@@ -1,5 +1,6 @@
 //! What is noted of a log, and what an examination finds.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::model::chain::{Break, Flaw};
@@ -76,6 +77,30 @@ pub enum Verdict {
     RolledBack(Damage),
 }
 
+impl Verdict {
+    /// The word in JSON.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Intact => "intact",
+            Self::TailUnproved => "tail-unproved",
+            Self::KeyUnknown => "key-unknown",
+            Self::Altered(_) => "altered",
+            Self::Truncated(_) => "truncated",
+            Self::RolledBack(_) => "rolled-back",
+        }
+    }
+
+    /// Whether the log contradicts itself or what was noted of it.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Intact | Self::TailUnproved | Self::KeyUnknown => false,
+            Self::Altered(_) | Self::Truncated(_) | Self::RolledBack(_) => true,
+        }
+    }
+}
+
 /// The first bad record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("record {sequence}: {why}")]
@@ -145,6 +170,19 @@ pub struct Window {
     pub since: Option<String>,
     /// When it ends; none if it goes on until now.
     pub until: Option<String>,
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.since.as_deref().unwrap_or("the beginning");
+        let until = self.until.as_deref().unwrap_or("now");
+        write!(f, "from {since} (record {}) until {until}: ", self.after)?;
+        match self.records {
+            0 => f.write_str("that no records were cut off there"),
+            1 => f.write_str("one record, and that no others were cut off"),
+            many => write!(f, "{many} records, and that no others were cut off"),
+        }
+    }
 }
 
 /// What does not change the verdict, but should be known.
