@@ -13,13 +13,14 @@
 //! | [`kernel`] | the only door to netlink: trait, real implementation, model kernel with scripted faults | `model` |
 //! | [`store`] | the only door to the disk: state directory, journal, audit file | `model` |
 //! | [`api`] | what both binaries agree on: requests, answers, errors, method to right | `model` |
-//! | [`daemon`] | effects: the controller, which owns the state; executor, server, monitor | all but `cli`, `drill` |
-//! | [`drill`] | scratch namespaces, probes, the rehearsal | all but `cli` |
-//! | [`cli`] | commands, client, rendering | `api`, `model`, `drill` |
+//! | [`report`] | pure: the records of an emergency to its report, and that to a page or text | `model`, and of `drill` what it found |
+//! | [`daemon`] | effects: the controller, which owns the state; executor, server, monitor | all but `cli`, `drill`, `report` |
+//! | [`drill`] | scratch namespaces, probes, the rehearsal | all but `cli`, `report` |
+//! | [`cli`] | commands, client, rendering | `api`, `model`, `drill`, `report` |
 //!
 //! # Invariants
 //!
-//! - `model` and `planning` read no clock, no file, no socket, and know neither tokio nor tracing.
+//! - `model`, `planning` and `report` read no clock, no file, no socket, and know neither tokio nor tracing.
 //! - Netlink sockets are opened only in `kernel`, and in `drill` to build scratch links.
 //! - Nothing in the kernel changes before the audit record and the journal are durable; a restore waits for neither.
 //! - There is no network listener: the only socket is a Unix socket.
@@ -33,4 +34,5 @@ pub mod drill;
 pub mod kernel;
 pub mod model;
 pub mod planning;
+pub mod report;
 pub mod store;

@@ -16,6 +16,7 @@ mod proposing;
 mod raised;
 mod readiness;
 mod recovery;
+mod review;
 mod serving;
 mod vigil;
 
