@@ -143,6 +143,47 @@ fn a_host_with_a_point_to_point_address_is_drilled() {
 }
 
 #[test]
+fn what_a_drill_keeps_makes_its_report_again() {
+    world::inside("what_a_drill_keeps_makes_its_report_again", |world| {
+        let host = gateway(world, HOSTS[0].1);
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("kept");
+        let [page, log, result] = ["report.html", "audit.jsonl", "drill.json"].map(|name| kept.join(name));
+        let policy = format!("{}/policies/isolate-host.toml", env!("CARGO_MANIFEST_DIR"));
+        let save = ["drill", &policy, "-o", "json", "--save", kept.to_str().unwrap()];
+        let run = |line: &[&str]| {
+            let ran = host.run(|_| Command::new(bin("portcullis")).args(line).output());
+            ran.unwrap().unwrap()
+        };
+        let drilled = run(&save);
+        assert!(drilled.status.success(), "{drilled:?}");
+        assert_eq!(fs::read(&result).unwrap(), drilled.stdout);
+        let (log, result) = (log.to_str().unwrap(), result.to_str().unwrap());
+        let again = run(&["report", "--log", log, "--drill", result, "--format", "json"]);
+        assert!(again.status.success(), "{again:?}");
+        let report: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+        let found: serde_json::Value = serde_json::from_slice(&drilled.stdout).unwrap();
+        assert_eq!(report["emergency"], found["receipt"]["emergency"]);
+        assert_eq!(report["times"]["cut_us"], found["cut_us"]);
+        assert_eq!(report["plan"]["plan_digest"], found["plan"]["digest"]);
+        assert_eq!(report["scope"]["coverage"], found["plan"]["coverage"]);
+        assert_eq!(report["receipt"]["restored"], found["receipt"]["restored_digest"]);
+        assert_eq!(report["drill"]["probes"], found["probes"]);
+        assert_eq!(report["standing"], "ended");
+        let name = nix::unistd::gethostname().unwrap();
+        let host_name = ["--host", name.to_str().unwrap()];
+        let line = [
+            &["report", "--log", log, "--drill", result, "--format", "html"],
+            &host_name[..],
+        ]
+        .concat();
+        assert_eq!(run(&line).stdout, fs::read(&page).unwrap());
+        let refused = run(&save);
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    });
+}
+
+#[test]
 fn a_boundary_between_zones_is_drilled_and_its_promise_tested() {
     world::inside("a_boundary_between_zones_is_drilled_and_its_promise_tested", |world| {
         drills(world, HOSTS[3]);

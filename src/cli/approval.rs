@@ -4,7 +4,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::client::{Question, encode};
-use super::emergency::{choose, post};
+use super::emergency::{choose, named, post};
 use super::exit::{Exit, Failure};
 use super::{Context, declare, render};
 use crate::api::{ApproveRequest, EmergencyState, EmergencyView, RejectRequest};
@@ -57,7 +57,7 @@ fn path(context: &Context<'_, '_>, id: Option<&str>, verb: &str) -> Result<Strin
             let listed = Question::get("/v1/emergencies");
             let mut listed = context.client.ask::<Vec<EmergencyView>>(listed)?.value;
             listed.retain(|emergency| emergency.state == EmergencyState::Proposed);
-            choose(&listed, id)?
+            choose(listed.iter().map(named), id)?
         }
     };
     Ok(format!("/v1/emergencies/{}/{verb}", encode(&id)))

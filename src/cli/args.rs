@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration;
-use super::{approval, audit, completions, declare, doctor, drill, emergency, plan, policy, restore, snapshot, status};
+use super::{
+    approval, audit, completions, declare, doctor, drill, emergency, plan, policy, report, restore, snapshot, status,
+};
 
 /// Declare, watch and end emergencies on this host: exact cuts, kept lifelines, proven undo.
 #[derive(Debug, Parser)]
@@ -106,6 +108,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: audit::Command,
     },
+    /// The report of an emergency, for the review afterwards
+    ///
+    /// Made from the audit log: by whom, on what authority, why; what was cut and what was kept; a timeline; the receipt; what
+    /// the log proves. Ends with 8 if the log is damaged, which the report then says, too.
+    Report(report::Arguments),
     /// Whether this host could cut and restore now
     Doctor(doctor::Arguments),
     /// Rehearse a policy on a copy of this host's network; needs no daemon and changes nothing outside
@@ -131,6 +138,7 @@ impl Command {
             }
             Self::Approve(_) | Self::Reject(_) => Effect::Changes,
             Self::Status(_) | Self::Policy { .. } | Self::Plan(_) | Self::Snapshot(_) => Effect::Looks,
+            Self::Report(_) => Effect::Looks,
             Self::Audit { .. } | Self::Doctor(_) | Self::Drill(_) | Self::Completions(_) => Effect::Looks,
         }
     }

@@ -1,9 +1,9 @@
 //! `audit`: the records, the head of the chain, and whether a copy of the log is what was written.
 
-mod export;
-mod log;
-mod prove;
-mod verify;
+pub(super) mod export;
+pub(super) mod log;
+pub(super) mod prove;
+pub(super) mod verify;
 
 use clap::Subcommand;
 use jiff::Timestamp;

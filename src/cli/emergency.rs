@@ -129,13 +129,22 @@ fn path(context: &Context<'_, '_>, id: Option<&str>, verb: &str) -> Result<Strin
                 .client
                 .ask::<Vec<EmergencyView>>(Question::get("/v1/emergencies"))?;
             let listed: Vec<EmergencyView> = listed.value.into_iter().filter(in_being).collect();
-            choose(&listed, id)?
+            choose(listed.iter().map(named), id)?
         }
     };
     Ok(format!("/v1/emergencies/{}/{verb}", encode(&id)))
 }
 
-pub(super) fn choose(listed: &[EmergencyView], prefix: Option<&str>) -> Result<String, Failure> {
+/// An emergency's id and its policy.
+pub(super) fn named(emergency: &EmergencyView) -> (&str, &str) {
+    (&emergency.id, &emergency.policy)
+}
+
+/// The id that is meant, of those listed with their policies.
+pub(super) fn choose<'a>(
+    listed: impl IntoIterator<Item = (&'a str, &'a str)>,
+    prefix: Option<&str>,
+) -> Result<String, Failure> {
     if let Some(prefix) = prefix
         && prefix.chars().count() < PREFIX_CHARACTERS
     {
@@ -144,9 +153,9 @@ pub(super) fn choose(listed: &[EmergencyView], prefix: Option<&str>) -> Result<S
         return Err(Failure::new(Situation::Usage, detail, hint));
     }
     let wanted = prefix.unwrap_or_default().to_ascii_lowercase();
-    let found: Vec<&EmergencyView> = listed.iter().filter(|e| e.id.starts_with(&wanted)).collect();
+    let found: Vec<(&str, &str)> = listed.into_iter().filter(|(id, _)| id.starts_with(&wanted)).collect();
     match (found.as_slice(), prefix) {
-        ([only], _) => Ok(only.id.clone()),
+        ([(only, _)], _) => Ok((*only).to_owned()),
         ([], None) => Err(Failure::new(
             Situation::NothingInForce,
             "there is no emergency",
@@ -158,7 +167,7 @@ pub(super) fn choose(listed: &[EmergencyView], prefix: Option<&str>) -> Result<S
             "`portcullis status` lists them",
         )),
         (several, _) => {
-            let names: Vec<String> = several.iter().map(|e| format!("{} ({})", e.id, e.policy)).collect();
+            let names: Vec<String> = several.iter().map(|(id, policy)| format!("{id} ({policy})")).collect();
             let detail = format!("more than one emergency is meant: {}", names.join(", "));
             Err(Failure::new(Situation::Ambiguous, detail, "give the whole id"))
         }
@@ -191,7 +200,11 @@ mod tests {
     fn an_emergency_is_named_by_nothing_a_prefix_or_its_id() {
         let one = listed(&[samples::ID]);
         for given in [None, Some("01936a5e"), Some("01936A5E-7c"), Some(samples::ID)] {
-            assert_eq!(choose(&one, given).as_deref(), Ok(samples::ID), "{given:?}");
+            assert_eq!(
+                choose(one.iter().map(named), given).as_deref(),
+                Ok(samples::ID),
+                "{given:?}"
+            );
         }
     }
 
@@ -207,7 +220,11 @@ mod tests {
             (&[], Some(samples::ID), Situation::Api(Code::NoSuchEmergency)),
         ];
         for (listed, given, situation) in cases {
-            assert_eq!(choose(listed, given).unwrap_err().situation, situation, "{given:?}");
+            assert_eq!(
+                choose(listed.iter().map(named), given).unwrap_err().situation,
+                situation,
+                "{given:?}"
+            );
         }
     }
 

@@ -23,6 +23,7 @@ mod plan;
 mod policy;
 mod prompt;
 mod render;
+mod report;
 mod restore;
 mod session;
 mod snapshot;
@@ -173,6 +174,7 @@ fn perform(command: Command, context: &mut Context<'_, '_>) -> Result<Exit, Fail
         Command::Restore(arguments) => restore::perform(&arguments, context),
         Command::Snapshot(arguments) => snapshot::perform(&arguments, context),
         Command::Audit { command } => audit::perform(command, context),
+        Command::Report(arguments) => report::perform(arguments, context),
         Command::Doctor(arguments) => doctor::perform(&arguments, context),
         Command::Drill(arguments) => drill::perform(&arguments, context),
         Command::Completions(arguments) => Ok(completions::perform(&arguments, context)),

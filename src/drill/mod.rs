@@ -29,6 +29,7 @@ use crate::daemon::policies::{LoadError, Policies};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::{Kernel, Kinds};
 use crate::planning;
+use crate::store::audit::AUDIT;
 
 /// Why a drill could not be held. It says nothing about the policy's worth, but for [`DrillError::Plan`].
 #[derive(Debug, thiserror::Error)]
@@ -99,12 +100,21 @@ impl DrillError {
     }
 }
 
+/// What a rehearsal leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsed {
+    /// What was found.
+    pub report: Report,
+    /// The audit log of the daemon in the copy, line by line.
+    pub log: String,
+}
+
 /// Rehearses a policy on a copy of the network of the calling process, which must have one thread only. `arm` says whether
 /// the copy is armed beforehand.
 ///
 /// # Errors
 /// If the rehearsal could not be held; a rehearsal that was held and failed is a [`Report`] that says so.
-pub fn run(file: &Path, source: String, arm: Arm) -> Result<Report, DrillError> {
+pub fn run(file: &Path, source: String, arm: Arm) -> Result<Rehearsed, DrillError> {
     let begun = Instant::now();
     let policies = Policies::from_source(file, source).map_err(DrillError::Policy)?;
     // What an armed host has of ours is the business of the daemon in the copy.
@@ -116,7 +126,11 @@ pub fn run(file: &Path, source: String, arm: Arm) -> Result<Report, DrillError> 
         .map_err(DrillError::State)?;
     let copy = copy::build(&host, scratch.proof())?;
     let plan = plan(&policies, &copy.state)?;
-    Rehearsal::start(&copy, policies, &state.path().join("state"), arm)?.run(&plan, begun)
+    let state = state.path().join("state");
+    let report = Rehearsal::start(&copy, policies, &state, arm)?.run(&plan, begun)?;
+    // No rehearsal fills a file of the log.
+    let log = std::fs::read_to_string(state.join(AUDIT)).map_err(DrillError::State)?;
+    Ok(Rehearsed { report, log })
 }
 
 fn plan(policies: &Policies, state: &crate::model::snapshot::Snapshot) -> Result<crate::model::plan::Plan, DrillError> {

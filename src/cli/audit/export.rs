@@ -1,15 +1,14 @@
 //! `audit export`: the records for other people's systems, each verified before it is written.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use super::log::Log;
 use super::prove::refuse_damaged;
-use crate::cli::Context;
 use crate::cli::exit::{Exit, Failure, Situation};
+use crate::cli::{Context, file};
 use crate::model::export::{Source, View, line};
 use crate::model::ledger::Anchors;
 
@@ -62,7 +61,7 @@ pub(super) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let log = Log::find(&arguments.file)?;
-    let mut file = arguments.to.as_deref().map(create).transpose()?;
+    let mut out = arguments.to.as_deref().map(file::create).transpose()?;
     let screen = &mut context.around.screen;
     let view = arguments.format.view();
     let examined = log.examine(Anchors::default(), |record, _| {
@@ -70,38 +69,26 @@ pub(super) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
             return Ok(());
         }
         let text = line(view, record, &source) + "\n";
-        match (&mut file, &arguments.to) {
-            (Some(file), Some(path)) => file
+        match (&mut out, &arguments.to) {
+            (Some(out), Some(path)) => out
                 .write_all(text.as_bytes())
-                .map_err(|error| unwritable(path, &error))?,
+                .map_err(|error| file::unwritable(path, &error))?,
             (Some(_), None) | (None, _) => screen.text(&text),
         }
         Ok(())
     })?;
-    if let (Some(file), Some(path)) = (file, &arguments.to) {
-        let file = file.into_inner().map_err(|error| unwritable(path, error.error()))?;
-        file.sync_all().map_err(|error| unwritable(path, &error))?;
+    if let (Some(out), Some(path)) = (out, &arguments.to) {
+        let out = out
+            .into_inner()
+            .map_err(|error| file::unwritable(path, error.error()))?;
+        out.sync_all().map_err(|error| file::unwritable(path, &error))?;
     }
     // What was written until there stands: it was verified.
     refuse_damaged(&examined, &arguments.file.display().to_string())?;
     Ok(Exit::Done)
 }
 
-fn create(path: &Path) -> Result<BufWriter<File>, Failure> {
-    let created = File::create_new(path).map_err(|error| unwritable(path, &error));
-    created.map(BufWriter::new)
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    let detail = format!("failed to write {}: {error}", path.display());
-    Failure::new(
-        Situation::Unreadable,
-        detail,
-        "name a file in a folder that you may write to",
-    )
-}
-
-fn host_name() -> Result<String, Failure> {
+pub(in crate::cli) fn host_name() -> Result<String, Failure> {
     let name = nix::unistd::gethostname().map_err(|errno| {
         let detail = format!("failed to read the host's name: {errno}");
         Failure::new(Situation::Unreadable, detail, "give it with --host")

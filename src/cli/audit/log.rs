@@ -25,7 +25,7 @@ const PAGE: usize = 9_999;
 
 /// The files of a log.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(in crate::cli) struct Log {
     files: Vec<PathBuf>,
     /// The records that came from a daemon; the file goes with the log.
     copy: Option<NamedTempFile>,
@@ -33,16 +33,16 @@ pub(super) struct Log {
 
 /// What an examination of files found.
 #[derive(Debug)]
-pub(super) struct Examined {
-    pub(super) report: Report,
+pub(in crate::cli) struct Examined {
+    pub(in crate::cli) report: Report,
     /// Where it ended early; none if it did not.
-    pub(super) file: Option<PathBuf>,
+    pub(in crate::cli) file: Option<PathBuf>,
 }
 
 impl Log {
     /// Finds the closed files before this one, each named by the first record of the one behind it. One that is not
     /// there is a gap that the examination finds.
-    pub(super) fn find(newest: &Path) -> Result<Self, Failure> {
+    pub(in crate::cli) fn find(newest: &Path) -> Result<Self, Failure> {
         let mut files = vec![newest.to_owned()];
         let mut name = String::new();
         while let Some(opening) = opening(&files[files.len() - 1])? {
@@ -61,7 +61,7 @@ impl Log {
 
     /// The records of the daemon at the socket, which need not be the one whose log lies in the usual place. Each line is
     /// made anew from its record, and it is the line on disk if the examination accepts it: the hash is over its bytes.
-    pub(super) fn of_daemon(client: &Client) -> Result<Self, Failure> {
+    pub(in crate::cli) fn of_daemon(client: &Client) -> Result<Self, Failure> {
         let mut copy = NamedTempFile::new().map_err(|error| unkept(&error))?;
         let mut out = BufWriter::new(copy.as_file_mut());
         let (mut after, mut more) = (0, true);
@@ -87,12 +87,12 @@ impl Log {
     }
 
     /// Whether the records came from a daemon.
-    pub(super) fn is_of_daemon(&self) -> bool {
+    pub(in crate::cli) fn is_of_daemon(&self) -> bool {
         self.copy.is_some()
     }
 
     /// Examines all of it and hands on every record that continues the chain, with its line.
-    pub(super) fn examine(
+    pub(in crate::cli) fn examine(
         &self,
         anchors: Anchors,
         mut each: impl FnMut(&Record, &[u8]) -> Result<(), Failure>,
@@ -202,7 +202,7 @@ impl<'a, R: BufRead> Lines<'a, R> {
 }
 
 /// A file that cannot be read, or not be written.
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> Failure {
+pub(in crate::cli) fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let detail = format!("failed to read the audit log {}: {error}", path.display());
     let hint = "name the log in the state directory, or a copy of it that you may read";
     Failure::new(Situation::Unreadable, detail, hint)

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::log::{Examined, Log};
 use crate::cli::Context;
 use crate::cli::exit::{Exit, Failure, Situation};
-use crate::model::ledger::{Anchors, Verdict};
+use crate::model::ledger::{Anchors, Report, Verdict};
 use crate::model::merkle::{self, Frontier, Proof};
 use crate::model::names::Digest;
 use crate::model::record::Record;
@@ -62,10 +62,8 @@ pub(super) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
     let needed = match claim {
         Claim::Inclusion(least) | Claim::Consistency(least) => least,
     };
-    let sealed = examined.report.last_seal.as_ref().map(|seal| &seal.checkpoint);
-    let sealed = sealed.map(|checkpoint| checkpoint.size).filter(|size| *size >= needed);
     let whole = examined.report.tree.size();
-    let size = arguments.size.or(sealed).unwrap_or(whole);
+    let size = arguments.size.unwrap_or_else(|| size_for(needed, &examined.report));
     let proof = (size <= whole).then(|| prove(&log, claim, size)).transpose()?.flatten();
     let mut proof = proof.ok_or_else(|| {
         let detail = format!("there is no such proof: the log has {whole} records, records count from 1");
@@ -79,8 +77,20 @@ pub(super) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
     Ok(Exit::Done)
 }
 
+/// That a record of an examined log is in it, for the size of the last seal if that is behind the record, else of all; none
+/// if there is no such record.
+pub(in crate::cli) fn inclusion(log: &Log, sequence: u64, report: &Report) -> Result<Option<Value>, Failure> {
+    prove(log, Claim::Inclusion(sequence), size_for(sequence, report))
+}
+
+/// The size of a tree that has so many records at least, and a checkpoint if there is one.
+fn size_for(needed: u64, report: &Report) -> u64 {
+    let sealed = report.last_seal.as_ref().map(|seal| seal.checkpoint.size);
+    sealed.filter(|size| *size >= needed).unwrap_or(report.tree.size())
+}
+
 /// Nothing is proved from a log that does not hold together.
-pub(super) fn refuse_damaged(examined: &Examined, named: &str) -> Result<(), Failure> {
+pub(in crate::cli) fn refuse_damaged(examined: &Examined, named: &str) -> Result<(), Failure> {
     let damage = match &examined.report.verdict {
         Verdict::Intact | Verdict::TailUnproved | Verdict::KeyUnknown => return Ok(()),
         Verdict::Altered(damage) | Verdict::RolledBack(damage) => damage.to_string(),

@@ -21,6 +21,13 @@ pub(crate) struct Arguments {
     /// The log; the closed files before it are found beside it
     #[arg(default_value = super::DEFAULT_LOG, value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    anchors: AnchorArguments,
+}
+
+/// What was noted of a log elsewhere.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct AnchorArguments {
     /// A head that was noted earlier and must turn up in the log: SIZE:HASH or SIZE:SHORT of `audit head`; may be given
     /// more than once
     #[arg(long = "head", value_parser = noted, value_name = "SIZE:HASH")]
@@ -34,13 +41,7 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn perform(arguments: Arguments, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
-    let mut anchors = Anchors {
-        keys: arguments.keys,
-        noted: arguments.heads,
-    };
-    for path in &arguments.checkpoints {
-        anchors.noted.push(checkpoint(path)?.into());
-    }
+    let anchors = arguments.anchors.read()?;
     let something_was_noted = anchors != Anchors::default();
     let examined = Log::find(&arguments.file)?.examine(anchors, |_, _| Ok(()))?;
     let screen = &mut context.around.screen;
@@ -55,6 +56,20 @@ pub(super) fn perform(arguments: Arguments, context: &mut Context<'_, '_>) -> Re
             Situation::AuditBroken.exit()
         }
     })
+}
+
+impl AnchorArguments {
+    /// With the checkpoints read from their files.
+    pub(in crate::cli) fn read(self) -> Result<Anchors, Failure> {
+        let mut anchors = Anchors {
+            keys: self.keys,
+            noted: self.heads,
+        };
+        for path in &self.checkpoints {
+            anchors.noted.push(checkpoint(path)?.into());
+        }
+        Ok(anchors)
+    }
 }
 
 /// Reads a checkpoint. It is trusted because of where it was kept; its signatures are for those who got it by mail.
@@ -99,17 +114,6 @@ fn key(text: &str) -> Result<NoteKey, ArgumentError> {
     text.parse().map_err(ArgumentError::Key)
 }
 
-fn word(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Intact => "intact",
-        Verdict::TailUnproved => "tail-unproved",
-        Verdict::KeyUnknown => "key-unknown",
-        Verdict::Altered(_) => "altered",
-        Verdict::Truncated(_) => "truncated",
-        Verdict::RolledBack(_) => "rolled-back",
-    }
-}
-
 fn as_json(examined: &Examined) -> Value {
     let report = &examined.report;
     let damage = match &report.verdict {
@@ -127,7 +131,7 @@ fn as_json(examined: &Examined) -> Value {
         json!({ "after": window.after, "records": window.records, "since": window.since, "until": window.until })
     });
     json!({
-        "verdict": word(&report.verdict),
+        "verdict": report.verdict.word(),
         "head": report.head,
         "size": report.tree.size(),
         "root": report.tree.root(),

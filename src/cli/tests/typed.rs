@@ -159,13 +159,15 @@ fn a_fifo_is_refused_and_not_waited_for() {
     let fifo = dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let file = fifo.to_str().unwrap();
-    let lines: [&[&str]; 6] = [
+    let lines: [&[&str]; 8] = [
         &["policy", "check", file],
         &["drill", file],
         &["snapshot", "--diff", file],
         &["audit", "verify", file],
         &["audit", "verify", "--checkpoint", file],
         &["audit", "prove", "1", "--file", file],
+        &["report", "--log", file],
+        &["report", "--drill", file],
     ];
     for line in lines {
         let refused = script(&daemon, line);
