@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::drill::Drill;
-use super::life::{self, Instant, lines};
-use super::mask::Mask;
+use super::life::{self, Instant, THE_DAEMON, lines};
+use super::mask::{Mask, PERSON};
 use super::{
     Audience, Declaration, Drift, FORMAT, List, Moment, Plan, Proof, Receipt, Report, Scope, Span, Standing, Times,
     Verdict, Who, prose,
@@ -178,6 +178,10 @@ impl Report {
         let people = stated.declared_by.iter_mut().chain(&mut stated.approved_by);
         for who in people.chain(self.timeline.iter_mut().map(|moment| &mut moment.who)) {
             who.uid = None;
+            // Who is known by the declaration's words alone has no number.
+            if !who.name.starts_with(PERSON) && who.name != THE_DAEMON {
+                who.name = "a person".to_owned();
+            }
         }
         if let Some(drill) = &mut self.drill {
             drill.publish();

@@ -6,6 +6,9 @@ use super::{Moment, Span, Standing, Who};
 use crate::model::duration::written_ms;
 use crate::model::record::{Actor, EventKind, Record, rfc3339};
 
+/// Who acts where no person does.
+pub(super) const THE_DAEMON: &str = "the daemon";
+
 /// When something happened: by both clocks, in which boot. A record that was written late says so itself.
 #[derive(Clone, Debug)]
 pub(super) struct Instant {
@@ -170,7 +173,7 @@ fn next(standing: Option<Standing>, record: &Record) -> Option<Standing> {
 impl Who {
     pub(super) fn of(actor: &Actor) -> Self {
         match actor {
-            Actor::Daemon => Self::named("the daemon"),
+            Actor::Daemon => Self::named(THE_DAEMON),
             Actor::Peer(peer) => Self {
                 name: peer.user.clone().unwrap_or_else(|| format!("uid {}", peer.uid)),
                 uid: Some(peer.uid),

@@ -17,6 +17,8 @@ const ADDRESS: &str = "[address]";
 const NAME: &str = "[name]";
 /// Members of details that are written by the kernel or the daemon about objects, and that no public report shows.
 const LEFT_OUT: [&str; 2] = ["why", "peer"];
+/// Before the number of somebody.
+pub(super) const PERSON: &str = "person ";
 /// An account of every host, and nobody's name.
 const ROOT: &str = "root";
 
@@ -77,7 +79,7 @@ impl Mask {
                     pid: 0,
                     uid: 0,
                     unit: None,
-                    user: Some(format!("person {number}")),
+                    user: Some(format!("{PERSON}{number}")),
                 });
             }
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Audience, LOG, forms, records, report};
 use crate::model::emergency::Moment;
 use crate::model::names::Digest;
-use crate::model::record::{Actor, Draft, Record, seal};
+use crate::model::record::{Actor, Draft, EventKind, Record, seal};
 
 /// The log of the tests with other records in it, chained anew.
 fn changed(change: impl Fn(&mut Record)) -> String {
@@ -91,6 +91,25 @@ fn records_without_their_details_make_a_report_all_the_same() {
     assert_eq!(without.declaration.reason, "");
     let [(_, page), ..] = forms(&without);
     assert!(page.contains("does not say what the plan promised"));
+}
+
+#[test]
+fn who_is_known_by_the_declaration_alone_is_nobody_in_public() {
+    let log = changed(|record| {
+        if matches!(record.event, EventKind::Proposed | EventKind::Approved) {
+            record.event = EventKind::PlanMade;
+            record.emergency = None;
+        }
+    });
+    let named = |audience: Audience| {
+        let stated = report(&log, audience).declaration;
+        [stated.declared_by.unwrap().name, stated.approved_by[0].name.clone()]
+    };
+    assert_eq!(named(Audience::Insiders), ["alice (uid 61001)", "bob (uid 61002)"]);
+    assert_eq!(named(Audience::Public), ["a person", "a person"]);
+    for (form, told) in forms(&report(&log, Audience::Public)) {
+        assert!(!told.contains("61001") && !told.contains("61002"), "{form}");
+    }
 }
 
 #[test]

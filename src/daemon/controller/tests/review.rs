@@ -1,4 +1,5 @@
-//! The log of one emergency with everything in it, for the tests of the report: `tests/golden/report/log.jsonl`.
+//! The log of one emergency with everything in it, for the tests of the report: `tests/golden/report/log.jsonl`. They are built
+//! with it: after `UPDATE_GOLDEN=1` here, once more for them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
