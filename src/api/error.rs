@@ -23,6 +23,8 @@ pub enum Code {
     Forbidden,
     /// It needs another person.
     SamePerson,
+    /// An earlier declaration without approval waits for its review.
+    ReviewOpen,
     /// The request comes from a browser or names another host.
     ForeignOrigin,
     /// No policy of this name.
@@ -63,7 +65,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::BadRequest,
         Self::NoSuchPath,
         Self::MethodNotAllowed,
@@ -72,6 +74,7 @@ impl Code {
         Self::Busy,
         Self::Forbidden,
         Self::SamePerson,
+        Self::ReviewOpen,
         Self::ForeignOrigin,
         Self::NoSuchPolicy,
         Self::NoSuchEmergency,
@@ -101,7 +104,7 @@ impl Code {
             Self::NoSuchPath | Self::NoSuchPolicy | Self::NoSuchEmergency => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
-            Self::WrongState | Self::Stuck => 409,
+            Self::WrongState | Self::ReviewOpen | Self::Stuck => 409,
             Self::PlanChanged => 412,
             Self::TooLarge => 413,
             Self::OverLimit | Self::WrongOccasion | Self::PlanRefused | Self::RiskNotAccepted | Self::KeyReused => 422,
@@ -116,7 +119,7 @@ impl Code {
         match self {
             Self::BadRequest | Self::NoSuchPath | Self::MethodNotAllowed | Self::TooLarge | Self::RiskNotAccepted => 2,
             Self::NoSuchEmergency | Self::WrongState | Self::Stuck => 3,
-            Self::Forbidden | Self::SamePerson | Self::ForeignOrigin => 5,
+            Self::Forbidden | Self::SamePerson | Self::ReviewOpen | Self::ForeignOrigin => 5,
             Self::OverLimit | Self::WrongOccasion => 5,
             Self::PlanRefused | Self::PlanChanged | Self::KeyReused => 5,
             Self::Partial => 6,

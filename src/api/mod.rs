@@ -77,6 +77,9 @@ pub struct Status {
     /// what is not back or not known to be.
     #[serde(default)]
     pub attention: Vec<String>,
+    /// What was declared without the approval that its policy demands and nobody else has looked at yet, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviews: Vec<ReviewView>,
     /// Whether the audit log takes records; without it no cut begins.
     pub audit: AuditHead,
     /// The daemon's version.
@@ -133,6 +136,9 @@ pub struct EmergencyView {
     /// Who approved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved_by: Vec<String>,
+    /// Whether it was declared without the approval that the policy demands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_glass: bool,
     /// What it waits for, while it is proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalView>,
@@ -292,9 +298,39 @@ pub struct DeclareRequest {
     /// Risks that are accepted.
     #[serde(default)]
     pub accept_risks: BTreeSet<Risk>,
+    /// Cut without the approval that the policy demands, where it allows that: shorter, and reviewed afterwards.
+    #[serde(default)]
+    pub break_glass: bool,
     /// The caller's session.
     #[serde(default)]
     pub session: Option<Session>,
+}
+
+/// The body of `POST /v1/reviews/{id}/close`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CloseReviewRequest {
+    /// What the reviewer found: 1 to 500 characters.
+    pub finding: String,
+}
+
+/// A declaration without the approval that its policy demands, which another person has yet to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReviewView {
+    /// The emergency's id.
+    pub id: String,
+    /// The policy's name.
+    pub policy: String,
+    /// What it was declared for.
+    pub occasion: String,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// The legal or organisational basis, or a ticket.
+    pub authority: String,
+    /// Who declared it alone.
+    pub declared_by: String,
+    /// When.
+    pub opened_at: String,
 }
 
 /// The body of `POST /v1/emergencies/{id}/extend`.

@@ -79,6 +79,10 @@ pub enum Method {
     Reject,
     /// `POST /v1/emergencies/{id}/revert`.
     Revert,
+    /// `GET /v1/reviews`.
+    Reviews,
+    /// `POST /v1/reviews/{id}/close`.
+    CloseReview,
     /// `GET /v1/audit`.
     Audit,
     /// `GET /v1/audit/head`.
@@ -87,7 +91,7 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Status,
         Self::Readiness,
         Self::Snapshot,
@@ -104,6 +108,8 @@ impl Method {
         Self::Approve,
         Self::Reject,
         Self::Revert,
+        Self::Reviews,
+        Self::CloseReview,
         Self::Audit,
         Self::AuditHead,
     ];
@@ -128,6 +134,8 @@ impl Method {
             Self::Approve => (Verb::Post, "/v1/emergencies/{id}/approve", Right::Approve),
             Self::Reject => (Verb::Post, "/v1/emergencies/{id}/reject", Right::Approve),
             Self::Revert => (Verb::Post, "/v1/emergencies/{id}/revert", Right::Revert),
+            Self::Reviews => (Verb::Get, "/v1/reviews", Right::Observe),
+            Self::CloseReview => (Verb::Post, "/v1/reviews/{id}/close", Right::Approve),
             Self::Audit => (Verb::Get, "/v1/audit", Right::Observe),
             Self::AuditHead => (Verb::Get, "/v1/audit/head", Right::Observe),
         }

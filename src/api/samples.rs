@@ -25,6 +25,7 @@ pub(crate) fn emergency() -> EmergencyView {
         lifelines: vec!["console".to_owned()],
         plan_digest: "9f86d081884c7d659a2feaa0c55ad015".to_owned(),
         approved_by: Vec::new(),
+        break_glass: false,
         approval: None,
     }
 }
@@ -37,11 +38,24 @@ pub(crate) fn proposed() -> EmergencyView {
         confirm_within_ms: None,
         links: Vec::new(),
         approved_by: vec!["bob (1001)".to_owned()],
+        break_glass: false,
         approval: Some(ApprovalView {
             needed: 2,
             expires_in_ms: 600_000,
         }),
         ..emergency()
+    }
+}
+
+pub(crate) fn review() -> ReviewView {
+    ReviewView {
+        id: ID.to_owned(),
+        policy: "isolate-host".to_owned(),
+        occasion: "security-incident".to_owned(),
+        reason: "ransomware on the file server".to_owned(),
+        authority: "CISO on call, INC-4711".to_owned(),
+        declared_by: "alice (1000)".to_owned(),
+        opened_at: "2026-11-24T03:00:00Z".to_owned(),
     }
 }
 
@@ -54,6 +68,7 @@ pub(crate) fn status() -> Status {
         lifelines_lost: Vec::new(),
         armed: ArmingView::default(),
         attention: Vec::new(),
+        reviews: Vec::new(),
         audit: audit_head(),
         daemon_version: "0.1.0".to_owned(),
     }

@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration;
 use super::{
-    approval, audit, completions, declare, doctor, drill, emergency, plan, policy, report, restore, snapshot, status,
+    approval, audit, completions, declare, doctor, drill, emergency, plan, policy, report, restore, review, snapshot,
+    status,
 };
 
 /// Declare, watch and end emergencies on this host: exact cuts, kept lifelines, proven undo.
@@ -96,6 +97,12 @@ pub(crate) enum Command {
     Approve(approval::Approve),
     /// End a declaration that waits for approval; nothing is cut
     Reject(approval::Reject),
+    /// What one person declared without the approval that the policy demands
+    Review {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: review::Command,
+    },
     /// End an emergency and put everything back
     Revert(emergency::Revert),
     /// Put everything back without the daemon
@@ -137,6 +144,7 @@ impl Command {
                 Effect::Changes
             }
             Self::Approve(_) | Self::Reject(_) => Effect::Changes,
+            Self::Review { command } => command.effect(),
             Self::Status(_) | Self::Policy { .. } | Self::Plan(_) | Self::Snapshot(_) => Effect::Looks,
             Self::Report(_) => Effect::Looks,
             Self::Audit { .. } | Self::Doctor(_) | Self::Drill(_) | Self::Completions(_) => Effect::Looks,

@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// The digest of the plan that you have seen; another plan is refused. Stands for your consent
     #[arg(long, value_name = "DIGEST")]
     plan: Option<String>,
+    /// Cut without the approval that the policy demands, where it allows that: shorter, and reviewed afterwards
+    #[arg(long)]
+    break_glass: bool,
     /// Accept a risk by name
     #[arg(long, value_enum, value_name = "RISK")]
     accept_risk: Vec<RiskName>,
@@ -77,6 +80,7 @@ pub(crate) fn perform(arguments: Arguments, context: &mut Context<'_, '_>) -> Re
         duration_ms: arguments.duration.map(duration::millis),
         confirm_within_ms: arguments.confirm_within.map(duration::millis),
         accept_risks,
+        break_glass: arguments.break_glass,
         session,
     };
     let question = Question::post("/v1/emergencies", &request)

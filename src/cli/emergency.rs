@@ -135,12 +135,15 @@ fn path(context: &Context<'_, '_>, id: Option<&str>, verb: &str) -> Result<Strin
     Ok(format!("/v1/emergencies/{}/{verb}", encode(&id)))
 }
 
-/// An emergency's id and its policy.
-pub(super) fn named(emergency: &EmergencyView) -> (&str, &str) {
-    (&emergency.id, &emergency.policy)
+/// The id and the policy, for [`choose`].
+pub(super) fn named(view: &EmergencyView) -> (&str, &str) {
+    (&view.id, &view.policy)
 }
 
-/// The id that is meant, of those listed with their policies.
+/// The id of the one that is meant, among ids with their policies.
+///
+/// # Errors
+/// If none is meant, or several.
 pub(super) fn choose<'a>(
     listed: impl IntoIterator<Item = (&'a str, &'a str)>,
     prefix: Option<&str>,

@@ -25,6 +25,7 @@ mod prompt;
 mod render;
 mod report;
 mod restore;
+mod review;
 mod session;
 mod snapshot;
 mod status;
@@ -170,6 +171,7 @@ fn perform(command: Command, context: &mut Context<'_, '_>) -> Result<Exit, Fail
         Command::Extend(arguments) => emergency::extend(&arguments, context),
         Command::Approve(arguments) => approval::approve(&arguments, context),
         Command::Reject(arguments) => approval::reject(&arguments, context),
+        Command::Review { command } => review::perform(command, context),
         Command::Revert(arguments) => emergency::revert(&arguments, context),
         Command::Restore(arguments) => restore::perform(&arguments, context),
         Command::Snapshot(arguments) => snapshot::perform(&arguments, context),

@@ -10,6 +10,7 @@ pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod receipt;
 pub(crate) mod restore;
+pub(crate) mod review;
 pub(crate) mod status;
 
 use std::io::{self, Write};

@@ -6,7 +6,7 @@ pub use super::peer::Peer;
 use crate::api::error::{ApiError, Code};
 use crate::api::{
     AuditHead, AuditPage, AuditQuery, DeclareRequest, EmergencyView, PlanRequest, PlanView, PolicySummary, PolicyView,
-    Readiness, ReceiptView, Status,
+    Readiness, ReceiptView, ReviewView, Status,
 };
 
 /// Where an answer goes.
@@ -50,6 +50,10 @@ pub enum Command {
     Extend(String, u64, Preconditions, Reply<EmergencyView>),
     /// `POST /v1/emergencies/{id}/approve`: the id and the plan's digest.
     Approve(String, String, Reply<EmergencyView>),
+    /// `GET /v1/reviews`.
+    Reviews(Reply<Vec<ReviewView>>),
+    /// `POST /v1/reviews/{id}/close`: the emergency's id and what was found.
+    CloseReview(String, String, Reply<ReviewView>),
     /// `POST /v1/emergencies/{id}/reject`: the id and the reason.
     Reject(String, String, Reply<EmergencyView>),
     /// `POST /v1/emergencies/{id}/revert`.

@@ -128,6 +128,7 @@ impl<'a> Rehearsal<'a> {
             duration_ms: None,
             confirm_within_ms: None,
             accept_risks: Default::default(),
+            break_glass: false,
             session: None,
         };
         let pre = Preconditions {

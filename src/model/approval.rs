@@ -198,6 +198,7 @@ mod tests {
                 authority: "none".to_owned(),
                 declared_by: declarer.name.clone(),
                 approved_by: Vec::new(),
+                break_glass: false,
             },
             declarer,
             duration_ms: 10_000,

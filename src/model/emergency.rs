@@ -249,6 +249,9 @@ pub struct Declaration {
     /// Who approved, where the policy demands it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved_by: Vec<String>,
+    /// Whether it was declared without the approval that the policy demands.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_glass: bool,
 }
 
 /// One declared instance of a policy.

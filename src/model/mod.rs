@@ -24,6 +24,7 @@ pub mod policy_file;
 pub mod proposal;
 pub mod receipt;
 pub mod record;
+pub mod review;
 pub mod segment;
 pub mod snapshot;
 pub mod sysctl;

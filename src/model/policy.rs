@@ -53,6 +53,9 @@ pub struct Approval {
     pub people: u8,
     /// How long a proposal waits for them.
     pub expires: Duration,
+    /// How long an emergency lasts at most, in all, that is declared without them; none: there is none without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<Duration>,
 }
 
 /// To whom a policy leaves a right; none: to all who hold it.

@@ -58,7 +58,9 @@ impl Selection {
             EventKind::DaemonStarted | EventKind::DaemonStopped | EventKind::StateDamaged | EventKind::AuditTorn
         );
         let belongs = befell || (record.event == EventKind::RestoredOffline && names_it());
-        let over = self.records.last().is_none_or(|last| {
+        // A review may be closed long after the end.
+        let mut life = self.records.iter().filter(|r| r.event != EventKind::ReviewClosed);
+        let over = life.next_back().is_none_or(|last| {
             matches!(
                 last.event,
                 EventKind::Restored | EventKind::Rejected | EventKind::ProposalExpired

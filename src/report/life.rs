@@ -152,6 +152,8 @@ fn next(standing: Option<Standing>, record: &Record) -> Option<Standing> {
         | EventKind::LifelineLost
         | EventKind::Recovered
         | EventKind::Approved
+        | EventKind::ReviewOpened
+        | EventKind::ReviewClosed
         | EventKind::Confirmed
         | EventKind::Extended
         | EventKind::DaemonStarted
@@ -217,6 +219,10 @@ fn what(record: &Record) -> String {
         },
         EventKind::Rejected => format!("Rejected; nothing was cut{}", because("reason")),
         EventKind::ProposalExpired => "Nobody decided in time; nothing was cut".to_owned(),
+        EventKind::ReviewOpened => {
+            "One person decides alone, without the approval that the policy demands; a review is open".to_owned()
+        }
+        EventKind::ReviewClosed => format!("Another person has reviewed it{}", because("finding")),
         // Recorded as an act of whoever approved last.
         EventKind::Declared if !details["approved_by"].is_null() => {
             "The declaration has every approval and is on record; the cut may begin".to_owned()

@@ -20,6 +20,7 @@ use crate::model::approval::Proposed;
 use crate::model::emergency::{Emergency, State};
 use crate::model::names::Digest;
 use crate::model::record::Head;
+use crate::model::review::Review;
 use crate::model::snapshot::Snapshot;
 
 /// The version that this program writes, and the only one that it reads.
@@ -33,8 +34,9 @@ const DAMAGED: &str = "journal.json.damaged";
 const WORD: &str = "restored-offline.json";
 /// Declarations that wait for other people. They hold nothing, so they are no part of the journal.
 const PROPOSALS: &str = "proposals.json";
-/// Far more than the proposals that may wait at once.
-const PROPOSALS_MAX_BYTES: u64 = 1 << 20;
+const REVIEWS: &str = "reviews.json";
+/// Far more than the proposals, or the open reviews, that there may be at once.
+const WAITING_MAX_BYTES: u64 = 1 << 20;
 const UNSETTLED: &str = "journal.json.unsettled";
 /// Emergencies are few; what is long in one is its withdrawn routes.
 const JOURNAL_MAX_BYTES: u64 = 1 << 30;
@@ -220,10 +222,14 @@ pub fn drop_baseline(directory: &StateDirectory) -> Result<(), StoreError> {
 /// # Errors
 /// If the file could not be replaced or removed.
 pub fn save_proposals(directory: &StateDirectory, proposals: &[Proposed]) -> Result<(), StoreError> {
-    if proposals.is_empty() {
-        return directory.remove(&[PROPOSALS]);
+    save_list(directory, PROPOSALS, proposals)
+}
+
+fn save_list<T: Serialize>(directory: &StateDirectory, name: &str, waiting: &[T]) -> Result<(), StoreError> {
+    if waiting.is_empty() {
+        return directory.remove(&[name]);
     }
-    directory.replace(PROPOSALS, &encode(directory, PROPOSALS, &proposals)?)
+    directory.replace(name, &encode(directory, name, &waiting)?)
 }
 
 /// The proposals that waited.
@@ -231,7 +237,23 @@ pub fn save_proposals(directory: &StateDirectory, proposals: &[Proposed]) -> Res
 /// # Errors
 /// If the file cannot be read or is damaged.
 pub fn load_proposals(directory: &StateDirectory) -> Result<Vec<Proposed>, StoreError> {
-    Ok(read(directory, PROPOSALS, PROPOSALS_MAX_BYTES)?.unwrap_or_default())
+    Ok(read(directory, PROPOSALS, WAITING_MAX_BYTES)?.unwrap_or_default())
+}
+
+/// Makes the open reviews durable; with none the file goes.
+///
+/// # Errors
+/// If the file could not be replaced or removed.
+pub fn save_reviews(directory: &StateDirectory, reviews: &[Review]) -> Result<(), StoreError> {
+    save_list(directory, REVIEWS, reviews)
+}
+
+/// The reviews that were open.
+///
+/// # Errors
+/// If the file cannot be read or is damaged.
+pub fn load_reviews(directory: &StateDirectory) -> Result<Vec<Review>, StoreError> {
+    Ok(read(directory, REVIEWS, WAITING_MAX_BYTES)?.unwrap_or_default())
 }
 
 /// Where the journal is, for messages.

@@ -114,7 +114,8 @@ fn body(method: Method) -> &'static str {
         Method::Reject => r#"{"reason":"not now"}"#,
         Method::Confirm | Method::Revert | Method::Status | Method::Readiness | Method::Snapshot => "",
         Method::OpenApi | Method::Policies | Method::Policy | Method::Emergencies | Method::Emergency => "",
-        Method::Receipt | Method::Audit | Method::AuditHead => "",
+        Method::CloseReview => r#"{"finding":"it was needed"}"#,
+        Method::Receipt | Method::Reviews | Method::Audit | Method::AuditHead => "",
     }
 }
 

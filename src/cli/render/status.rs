@@ -18,6 +18,12 @@ pub(crate) fn status(status: &Status) -> String {
         &status.lifelines_lost,
     );
     text += &section(Paint::Alarm, "To be looked at by a person", &status.attention);
+    let reviews: Vec<String> = status.reviews.iter().map(super::review::line).collect();
+    text += &section(
+        Paint::Alarm,
+        "Declared without the approval that the policy demands, and not reviewed yet",
+        &reviews,
+    );
     for view in &status.emergencies {
         text += "\n";
         text += &emergency(view);
@@ -58,7 +64,7 @@ pub(crate) fn emergency(view: &EmergencyView) -> String {
             ("ends", ends.unwrap_or_default()),
             ("confirm", confirm.unwrap_or_default()),
             ("waits", waits(view).unwrap_or_default()),
-            ("approved", view.approved_by.join(", ")),
+            ("approved", approved(view)),
             ("occasion", view.occasion.clone()),
             ("reason", view.reason.clone()),
             ("authority", view.authority.clone()),
@@ -71,6 +77,13 @@ pub(crate) fn emergency(view: &EmergencyView) -> String {
         ],
     );
     format!("{}: {state}\n{rows}", paint(Paint::Strong, &heading))
+}
+
+fn approved(view: &EmergencyView) -> String {
+    match view.break_glass {
+        true => "BY NOBODY: one person declared it alone, without the approval that the policy demands".to_owned(),
+        false => view.approved_by.join(", "),
+    }
 }
 
 /// What a proposal waits for, and for how long it is to last.

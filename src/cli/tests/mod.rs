@@ -131,6 +131,10 @@ fn answer(answers: &Answers, command: Command) -> String {
         Command::Declare(request, preconditions, reply) => {
             said(reply.send(a.declared), &format!("{request:?} {preconditions:?}"))
         }
+        Command::Reviews(reply) => said(reply.send(Ok(vec![samples::review()])), "reviews"),
+        Command::CloseReview(id, finding, reply) => {
+            said(reply.send(Ok(samples::review())), &format!("close {id} {finding}"))
+        }
         Command::Emergencies(reply) => said(reply.send(Ok(a.emergencies)), "emergencies"),
         Command::Emergency(id, reply) => said(reply.send(Ok(samples::emergency())), &format!("emergency {id}")),
         Command::Receipt(id, reply) => said(reply.send(Ok(a.receipt)), &format!("receipt {id}")),

@@ -11,14 +11,13 @@ use super::authority::refuse_unnamed;
 use super::books::Room;
 use super::drawing::{Draw, Draws, Purpose};
 use super::terms;
-use super::{Controller, OPEN_MAX, chain};
+use super::{Controller, OPEN_MAX, chain, reviewing};
 use crate::api::error::{ApiError, Code};
 use crate::api::rights::Right;
 use crate::api::{DeclareRequest, EmergencyView, PlanRequest, PlanView, ReceiptView, Risk, Session};
 use crate::daemon::command::{Preconditions, Reply};
 use crate::daemon::policies::Loaded;
 use crate::model::cut::Cut;
-use crate::model::duration::written;
 use crate::model::emergency::{Deadline, Declaration, Emergency, Event, Moment, State};
 use crate::model::names::{Digest, EmergencyId};
 use crate::model::plan::Plan;
@@ -77,17 +76,8 @@ impl Controller {
             details: json!({ "plan": digest, "steps": draw.plan.steps.len() }),
         });
         let mut view = super::views::plan(&draw.plan, &draw.host, digest, duration_ms, loses);
-        if let Some(approval) = loaded.policy.approval {
-            view.warnings.push(format!(
-                "a declaration is only proposed: {} more must approve within {}",
-                if approval.people == 1 {
-                    "one person"
-                } else {
-                    "two people"
-                },
-                written(approval.expires)
-            ));
-        }
+        view.warnings
+            .extend(loaded.policy.approval.as_ref().map(super::proposing::before_it_cuts));
         Ok(view)
     }
 
@@ -129,6 +119,9 @@ impl Controller {
             return Ok(Before::Declared(id));
         }
         terms::of(loaded, request)?;
+        if request.break_glass {
+            self.refuse_unreviewed(&loaded.policy.name)?;
+        }
         self.refuse_while_stuck()?;
         self.refuse_too_many()?;
         Ok(Before::ToPlan(Box::new(loaded.clone())))
@@ -152,7 +145,7 @@ impl Controller {
         refuse_other_plan(pre, digest)?;
         self.refuse_unaccepted_risk(draw, request)?;
         let key = pre.idempotency_key.as_deref();
-        if let Some(approval) = loaded.policy.approval {
+        if let Some(approval) = loaded.policy.approval.filter(|_| !request.break_glass) {
             let id = self.propose(asker, request, loaded, &terms, (digest, approval))?;
             self.keys.remember(key, request, id);
             return self.emergency_view(&id.to_string());
@@ -160,6 +153,9 @@ impl Controller {
         self.refuse_unguarded()?;
         let id = EmergencyId::new(Uuid::now_v7());
         let stated = terms.declaration(asker, request);
+        if request.break_glass {
+            self.open_review(asker, id, loaded, &stated)?;
+        }
         let durations = (terms.duration_ms, terms.confirm_within_ms);
         let emergency = self.emergency(id, stated, loaded, durations, &draw.plan);
         self.write_down(asker, emergency, draw)?;
@@ -266,10 +262,10 @@ impl Controller {
         Emergency {
             id,
             policy: loaded.policy.name.clone(),
-            declaration,
             affects: loaded.policy.affects,
-            notice: loaded.policy.notice.clone(),
-            limits: loaded.policy.limits,
+            notice: reviewing::notice(&loaded.policy, declaration.break_glass),
+            limits: terms::limits(&loaded.policy, declaration.break_glass),
+            declaration,
             fail: loaded.policy.fail,
             cut: plan.cut.clone(),
             plan_digest: plan.digest(),

@@ -24,6 +24,7 @@ mod proposing;
 mod readiness;
 mod reading;
 mod recovery;
+mod reviewing;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -55,10 +56,11 @@ use crate::api::error::{ApiError, Code, chain};
 use crate::kernel::{Kernel, KernelError, Kinds};
 use crate::model::approval::Proposed;
 use crate::model::cut::Cut;
-use crate::model::emergency::{Emergency, State};
+use crate::model::emergency::Emergency;
 use crate::model::names::EmergencyId;
 use crate::model::plan::Step;
 use crate::model::record::{Actor, Draft, EventKind};
+use crate::model::review::Review;
 use crate::model::snapshot::Snapshot;
 use crate::store::directory::StateDirectory;
 use crate::store::ratchet::Keeping;
@@ -89,6 +91,8 @@ pub struct Controller {
     emergencies: Vec<Emergency>,
     /// Declarations that wait for other people, oldest first.
     proposals: Vec<Proposed>,
+    /// Declarations without the approval that their policies demand, until somebody else has looked at them; oldest first.
+    reviews: Vec<Review>,
     /// What the host goes back to; held exactly while any emergency is.
     baseline: Option<Snapshot>,
     /// Ended while others were in force, and took away what those may have taken the rest of; oldest first.
@@ -111,18 +115,6 @@ pub struct Controller {
     left: Vec<String>,
     /// CLOCK_BOOTTIME when the journal was last written, in milliseconds.
     noted_ms: u64,
-}
-
-/// A state in one word or two, for people.
-fn spoken(state: State) -> &'static str {
-    match state {
-        State::Applying => "is being applied",
-        State::InForce => "is in force",
-        State::Degraded => "is in force with a hole",
-        State::Restoring => "is being undone",
-        State::Ended => "has ended",
-        State::Stuck => "left residue",
-    }
 }
 
 impl std::fmt::Debug for Controller {
@@ -167,6 +159,7 @@ impl Controller {
         controller.record_offline_restore();
         controller.recover(last)?;
         controller.take_up_proposals();
+        controller.take_up_reviews();
         controller.keep_armed();
         Ok(controller)
     }
@@ -189,6 +182,7 @@ impl Controller {
             policies,
             emergencies: Vec::new(),
             proposals: Vec::new(),
+            reviews: Vec::new(),
             baseline: None,
             ended: Vec::new(),
             receipts: BTreeMap::new(),
@@ -319,20 +313,6 @@ impl Controller {
         }
     }
 
-    /// For `systemctl status`: what is held, in one line.
-    fn standing(&self) -> String {
-        let held: Vec<String> = self
-            .emergencies
-            .iter()
-            .map(|e| format!("{} {}", e.policy, spoken(e.state)))
-            .collect();
-        if held.is_empty() {
-            format!("nothing in force; policies loaded: {}", self.policies.iter().count())
-        } else {
-            held.join(", ")
-        }
-    }
-
     fn next_wake(&self) -> Duration {
         let now = self.clock.now();
         let ends = self
@@ -358,6 +338,10 @@ impl Controller {
             Command::Approve(id, plan, reply) => return self.ask_for_approval(asker, id, plan, reply),
             Command::Reject(id, reason, reply) => reply
                 .send(self.recorded(&asker, |c| c.reject(&asker, &id, &reason)))
+                .is_err(),
+            Command::Reviews(reply) => reply.send(Ok(self.review_list())).is_err(),
+            Command::CloseReview(id, finding, reply) => reply
+                .send(self.recorded(&asker, |c| c.close_review(&asker, &id, &finding)))
                 .is_err(),
             Command::Readiness(reply) => return self.ask_for_readiness(asker, reply),
             Command::Status(reply) => reply.send(self.status()).is_err(),

@@ -22,6 +22,7 @@ use crate::daemon::actor;
 use crate::daemon::command::Reply;
 use crate::daemon::policies::Loaded;
 use crate::model::approval::{Act, Person, Proposed, Refusal, Standing};
+use crate::model::duration::written;
 use crate::model::emergency::Deadline;
 use crate::model::names::{Digest, EmergencyId};
 use crate::model::policy::Approval;
@@ -85,7 +86,7 @@ impl Controller {
             "expires_ms": expires_ms,
         });
         let id = proposed.id;
-        self.decide(asker, EventKind::Proposed, &proposed, details)?;
+        self.decide(draft(asker, EventKind::Proposed, &proposed, details))?;
         self.proposals.push(proposed);
         if let Err(error) = self.save_proposals() {
             self.proposals.pop();
@@ -152,7 +153,12 @@ impl Controller {
     fn keep_waiting(&mut self, asker: &Actor, approved: Proposed) -> Result<EmergencyView, ApiError> {
         let id = approved.id.to_string();
         let at = self.proposal(&id)?;
-        self.decide(asker, EventKind::Approved, &approved, approval_details(&approved))?;
+        self.decide(draft(
+            asker,
+            EventKind::Approved,
+            &approved,
+            approval_details(&approved),
+        ))?;
         let before = std::mem::replace(&mut self.proposals[at], approved);
         if let Err(error) = self.save_proposals() {
             self.proposals[at] = before;
@@ -184,7 +190,12 @@ impl Controller {
         }
         self.refuse_unguarded()?;
         let at = self.proposal(id)?;
-        self.decide(asker, EventKind::Approved, &approved, approval_details(&approved))?;
+        self.decide(draft(
+            asker,
+            EventKind::Approved,
+            &approved,
+            approval_details(&approved),
+        ))?;
         let before = self.proposals.remove(at);
         if let Err(error) = self.save_proposals() {
             self.proposals.insert(at, before);
@@ -298,24 +309,34 @@ impl Controller {
     }
 
     /// Makes a decision durable.
-    fn decide(
-        &mut self,
-        asker: &Actor,
-        kind: EventKind,
-        proposed: &Proposed,
-        details: serde_json::Value,
-    ) -> Result<(), ApiError> {
+    pub(super) fn decide(&mut self, draft: Draft) -> Result<(), ApiError> {
         let now = self.now();
-        self.books
-            .record(draft(asker, kind, proposed, details), &now)
-            .map_err(|error| {
-                ApiError::new(
-                    Code::NoRecord,
-                    format!("it could not be recorded, so it was not done: {}", chain(&error)),
-                    "see `portcullis doctor`; free the disk of the state directory",
-                )
-            })
+        self.books.record(draft, &now).map_err(|error| {
+            ApiError::new(
+                Code::NoRecord,
+                format!("it could not be recorded, so it was not done: {}", chain(&error)),
+                "see `portcullis doctor`; free the disk of the state directory",
+            )
+        })?;
+        Ok(())
     }
+}
+
+/// Whose word it takes, for whoever reads the plan.
+pub(super) fn before_it_cuts(approval: &Approval) -> String {
+    let people = if approval.people == 1 {
+        "one person"
+    } else {
+        "two people"
+    };
+    let alone = approval.break_glass.map_or_else(String::new, |longest| {
+        format!(
+            "; with `--break-glass` it cuts at once, for {} at most, and somebody else must review it",
+            written(longest)
+        )
+    });
+    let within = written(approval.expires);
+    format!("a declaration is only proposed: {people} more must approve within {within}{alone}")
 }
 
 fn draft(actor: &Actor, event: EventKind, proposed: &Proposed, details: serde_json::Value) -> Draft {
@@ -339,7 +360,7 @@ fn approval_details(approved: &Proposed) -> serde_json::Value {
 
 /// Who asks, as one who can be told from others. The daemon itself is nobody, and whoever connects and is gone before it is
 /// known who logged in may be anybody.
-fn person(asker: &Actor) -> Result<Person, ApiError> {
+pub(super) fn person(asker: &Actor) -> Result<Person, ApiError> {
     match asker {
         Actor::Peer(peer) if peer.login_uid.is_none() && peer.hearsay.contains(&Hearsay::LoginUid) => {
             Err(ApiError::new(

@@ -9,7 +9,7 @@ use crate::daemon::actor;
 use crate::daemon::policies::Loaded;
 use crate::model::duration::{written, written_ms};
 use crate::model::emergency::Declaration;
-use crate::model::policy::{Limits, Occasion};
+use crate::model::policy::{Limits, Occasion, Policy};
 use crate::model::record::Actor;
 
 /// Characters of a reason: a paragraph, for the record and the notice.
@@ -32,6 +32,7 @@ impl Terms {
             authority: request.authority.clone(),
             declared_by: actor::spoken(asker),
             approved_by: Vec::new(),
+            break_glass: request.break_glass,
         }
     }
 }
@@ -41,7 +42,8 @@ impl Terms {
 /// # Errors
 /// If the policy or the form does not allow them.
 pub(super) fn of(loaded: &Loaded, request: &DeclareRequest) -> Result<Terms, ApiError> {
-    let limits = &loaded.policy.limits;
+    refuse_glass(&loaded.policy, request)?;
+    let limits = &limits(&loaded.policy, request.break_glass);
     text_within("reason", &request.reason, REASON_MAX)?;
     text_within("authority", &request.authority, AUTHORITY_MAX)?;
     let duration_ms = duration(limits, request.duration_ms)?;
@@ -52,6 +54,40 @@ pub(super) fn of(loaded: &Loaded, request: &DeclareRequest) -> Result<Terms, Api
         duration_ms,
         confirm_within_ms,
     })
+}
+
+/// The limits of an emergency: one that is declared without the approval that the policy demands is short.
+pub(super) fn limits(policy: &Policy, break_glass: bool) -> Limits {
+    let longest = policy.approval.and_then(|approval| approval.break_glass);
+    match longest.filter(|_| break_glass) {
+        None => policy.limits,
+        Some(longest) => Limits {
+            default: policy.limits.default.min(longest),
+            maximum: longest,
+            total: longest,
+            ..policy.limits
+        },
+    }
+}
+
+fn refuse_glass(policy: &Policy, request: &DeclareRequest) -> Result<(), ApiError> {
+    match &policy.approval {
+        _ if !request.break_glass => Ok(()),
+        Some(approval) if approval.break_glass.is_some() => Ok(()),
+        Some(_) => Err(ApiError::new(
+            Code::Forbidden,
+            format!("the policy {} allows no emergency without approval", policy.name),
+            "declare without `--break-glass`: another person approves",
+        )),
+        None => Err(ApiError::new(
+            Code::BadRequest,
+            format!(
+                "the policy {} demands no approval, so there is none to do without",
+                policy.name
+            ),
+            "leave `--break-glass` out",
+        )),
+    }
 }
 
 pub(super) fn text_within(field: &str, text: &str, max: usize) -> Result<(), ApiError> {

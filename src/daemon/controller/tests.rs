@@ -17,6 +17,7 @@ mod raised;
 mod readiness;
 mod recovery;
 mod review;
+mod reviewing;
 mod serving;
 mod vigil;
 
@@ -376,6 +377,7 @@ pub(super) fn request(policy: &str) -> DeclareRequest {
         duration_ms: None,
         confirm_within_ms: None,
         accept_risks: std::collections::BTreeSet::new(),
+        break_glass: false,
         session: None,
     }
 }

@@ -147,6 +147,9 @@ pub(super) fn declared(emergency: &Emergency, plan: &Plan) -> serde_json::Value 
         details["declared_by"] = json!(emergency.declaration.declared_by);
         details["approved_by"] = json!(emergency.declaration.approved_by);
     }
+    if emergency.declaration.break_glass {
+        details["break_glass"] = json!(true);
+    }
     details
 }
 
@@ -166,6 +169,23 @@ impl ReceiptView {
             to_come: Vec::new(),
         }
     }
+}
+
+/// A state in one word or two, for people.
+fn spoken(state: State) -> &'static str {
+    match state {
+        State::Applying => "is being applied",
+        State::InForce => "is in force",
+        State::Degraded => "is in force with a hole",
+        State::Restoring => "is being undone",
+        State::Ended => "has ended",
+        State::Stuck => "left residue",
+    }
+}
+
+/// A moment by the wall clock, which may be set to what no calendar has.
+pub(super) fn rfc3339_or_unknown(ms: i64) -> String {
+    rfc3339(ms).unwrap_or_else(|_| "unknown".to_owned())
 }
 
 impl Controller {
@@ -201,6 +221,7 @@ impl Controller {
         }
         Ok(Status {
             attention,
+            reviews: self.review_list(),
             api_version: VERSION.to_owned(),
             state: host,
             emergencies: self.emergency_list(),
@@ -210,6 +231,20 @@ impl Controller {
             audit: self.books.head(),
             daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
         })
+    }
+
+    /// For `systemctl status`: what is held, in one line.
+    pub(super) fn standing(&self) -> String {
+        let held: Vec<String> = self
+            .emergencies
+            .iter()
+            .map(|e| format!("{} {}", e.policy, spoken(e.state)))
+            .collect();
+        if held.is_empty() {
+            format!("nothing in force; policies loaded: {}", self.policies.iter().count())
+        } else {
+            held.join(", ")
+        }
     }
 
     /// `GET /v1/emergencies`: those that are not over, oldest first.
@@ -232,7 +267,7 @@ impl Controller {
 
     fn show(&self, emergency: &Emergency) -> EmergencyView {
         let now = self.now();
-        let at = |ms: i64| rfc3339(ms).unwrap_or_else(|_| "unknown".to_owned());
+        let at = rfc3339_or_unknown;
         let declared_ms = emergency.deadline.set_at.wall_ms;
         let ends_ms = declared_ms.saturating_add(i64::try_from(emergency.deadline.after_ms).unwrap_or(i64::MAX));
         EmergencyView {
@@ -254,6 +289,7 @@ impl Controller {
             lifelines: emergency.cut.lifelines.iter().map(|l| l.name.clone()).collect(),
             plan_digest: emergency.plan_digest.to_string(),
             approved_by: emergency.declaration.approved_by.clone(),
+            break_glass: emergency.declaration.break_glass,
             approval: None,
         }
     }
@@ -275,7 +311,7 @@ impl Controller {
             reason: proposed.declaration.reason.clone(),
             authority: proposed.declaration.authority.clone(),
             declared_by: proposed.declaration.declared_by.clone(),
-            declared_at: rfc3339(proposed.expires.set_at.wall_ms).unwrap_or_else(|_| "unknown".to_owned()),
+            declared_at: rfc3339_or_unknown(proposed.expires.set_at.wall_ms),
             affects: policy.map_or_else(String::new, |p| word(&p.affects)),
             notice: policy.map_or_else(String::new, |p| p.notice.clone()),
             ends_at: String::new(),
@@ -286,6 +322,7 @@ impl Controller {
             lifelines: policy.map_or_else(Vec::new, |p| p.lifelines.iter().map(|l| l.name.clone()).collect()),
             plan_digest: proposed.plan_digest.to_string(),
             approved_by: proposed.approvals.iter().map(|person| person.name.clone()).collect(),
+            break_glass: false,
             approval: Some(ApprovalView {
                 needed: proposed.needed,
                 expires_in_ms: proposed.expires.remaining_ms(&self.now()),

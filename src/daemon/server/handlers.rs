@@ -11,8 +11,9 @@ use super::extract::{Body, Filter, Nothing, Parameter};
 use super::problem::Failure;
 use super::routes::App;
 use crate::api::{
-    ApproveRequest, AuditHead, AuditPage, AuditQuery, DeclareRequest, EmergencyState, EmergencyView, ExtendRequest,
-    PlanRequest, PlanView, PolicySummary, PolicyView, Readiness, ReceiptView, RejectRequest, Status,
+    ApproveRequest, AuditHead, AuditPage, AuditQuery, CloseReviewRequest, DeclareRequest, EmergencyState,
+    EmergencyView, ExtendRequest, PlanRequest, PlanView, PolicySummary, PolicyView, Readiness, ReceiptView,
+    RejectRequest, ReviewView, Status,
 };
 use crate::daemon::command::{Command, Peer, Preconditions};
 
@@ -183,6 +184,25 @@ pub(super) async fn approve(
         StatusCode::OK
     };
     Ok((status, Json(emergency)))
+}
+
+/// What was declared without the approval that its policy demands and waits for its review.
+#[utoipa::path(get, path = "/v1/reviews", responses((status = 200, description = "Oldest first", body = Vec<ReviewView>)))]
+pub(super) async fn reviews(State(app): State<App>, Extension(peer): Extension<Peer>) -> Answer<Vec<ReviewView>> {
+    Ok(Json(app.controller.ask(peer, Command::Reviews).await?))
+}
+
+/// Closes the review of a declaration without approval. Another person does than who declared.
+#[utoipa::path(post, path = "/v1/reviews/{id}/close", params(("id" = String, Path, description = "The emergency's id")), request_body = CloseReviewRequest, responses((status = 200, description = "Closed", body = ReviewView)))]
+pub(super) async fn close_review(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Parameter(id): Parameter,
+    _: Preconditions,
+    Body(request): Body<CloseReviewRequest>,
+) -> Answer<ReviewView> {
+    let close = |reply| Command::CloseReview(id, request.finding, reply);
+    Ok(Json(app.controller.ask(peer, close).await?))
 }
 
 /// Ends a proposed declaration before anything is cut. Who declared it may, too.

@@ -82,7 +82,13 @@ fn can_give(method: Method, code: Code) -> bool {
     let (verb, path, _) = method.entry();
     let changes = matches!(
         method,
-        Method::Declare | Method::Confirm | Method::Extend | Method::Approve | Method::Reject | Method::Revert
+        Method::Declare
+            | Method::Confirm
+            | Method::Extend
+            | Method::Approve
+            | Method::Reject
+            | Method::Revert
+            | Method::CloseReview
     );
     match code {
         Code::BadRequest | Code::Busy | Code::Forbidden | Code::ForeignOrigin => true,
@@ -95,8 +101,9 @@ fn can_give(method: Method, code: Code) -> bool {
         ),
         // A declaration that is repeated under its key may lead to an emergency that is long over.
         Code::NoSuchEmergency => path.contains("{id}") || method == Method::Declare,
-        Code::WrongState => changes && method != Method::Declare,
-        Code::SamePerson => matches!(method, Method::Declare | Method::Approve),
+        Code::WrongState => changes && method != Method::Declare && method != Method::CloseReview,
+        Code::SamePerson => matches!(method, Method::Declare | Method::Approve | Method::CloseReview),
+        Code::ReviewOpen => method == Method::Declare,
         Code::OverLimit => matches!(method, Method::Plan | Method::Declare | Method::Extend),
         Code::PlanRefused => matches!(method, Method::Plan | Method::Declare | Method::Approve),
         Code::WrongOccasion | Code::RiskNotAccepted => method == Method::Declare,

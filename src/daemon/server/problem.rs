@@ -124,6 +124,7 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::Busy => "too many connections",
         Code::Forbidden => "no right",
         Code::SamePerson => "it needs another person",
+        Code::ReviewOpen => "an earlier declaration without approval waits for its review",
         Code::ForeignOrigin => "the request comes from a browser or names another host",
         Code::NoSuchPolicy => "no policy of this name",
         Code::NoSuchEmergency => "no emergency of this id",

@@ -91,6 +91,8 @@ fn route(method: Method) -> UtoipaMethodRouter<App> {
         Method::Approve => routes!(handlers::approve),
         Method::Reject => routes!(handlers::reject),
         Method::Revert => routes!(handlers::revert),
+        Method::Reviews => routes!(handlers::reviews),
+        Method::CloseReview => routes!(handlers::close_review),
         Method::Audit => routes!(handlers::audit),
         Method::AuditHead => routes!(handlers::audit_head),
     }

@@ -63,6 +63,7 @@ fn emergency(state: State) -> Emergency {
             authority: "none".to_owned(),
             declared_by: "uid 0".to_owned(),
             approved_by: Vec::new(),
+            break_glass: false,
         },
         affects: Affects::OwnHosts,
         notice: "a test".to_owned(),

@@ -86,6 +86,8 @@ fn outcome(event: EventKind) -> Outcome {
         | EventKind::PlanMade
         | EventKind::Proposed
         | EventKind::Approved
+        | EventKind::ReviewOpened
+        | EventKind::ReviewClosed
         | EventKind::Declared
         | EventKind::StepsApplied
         | EventKind::InForce
@@ -111,11 +113,11 @@ fn severity(event: EventKind) -> u8 {
         EventKind::Sealed | EventKind::AuditRotated | EventKind::PoliciesLoaded => 1,
         EventKind::DaemonStarted | EventKind::DaemonStopped | EventKind::PlanMade | EventKind::Confirmed => 3,
         EventKind::RequestRefused | EventKind::Rejected | EventKind::Approved | EventKind::Proposed => 5,
-        EventKind::ProposalExpired => 5,
+        EventKind::ProposalExpired | EventKind::ReviewClosed => 5,
         EventKind::Extended | EventKind::Armed | EventKind::Disarmed | EventKind::Recovered => 5,
         EventKind::Mended | EventKind::RevertRequested | EventKind::Restored | EventKind::DeadlineReached => 6,
         EventKind::Drift | EventKind::ConfirmationMissed | EventKind::AuditTorn | EventKind::RestoredOffline => 7,
-        EventKind::Declared | EventKind::StepsApplied | EventKind::InForce => 9,
+        EventKind::ReviewOpened | EventKind::Declared | EventKind::StepsApplied | EventKind::InForce => 9,
         EventKind::ApplyFailed | EventKind::LifelineLost | EventKind::Residue | EventKind::StateDamaged => 10,
     }
 }

@@ -34,6 +34,8 @@ impl Class {
             EventKind::Approved
             | EventKind::Rejected
             | EventKind::ProposalExpired
+            | EventKind::ReviewOpened
+            | EventKind::ReviewClosed
             | EventKind::Confirmed
             | EventKind::Extended
             | EventKind::Drift

@@ -16,6 +16,7 @@ const EXPIRES_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) struct ApprovalDraft {
     people: Option<At<i64>>,
     expires: Option<Duration>,
+    pub(super) break_glass: Option<Option<At<Duration>>>,
 }
 
 impl ApprovalDraft {
@@ -26,6 +27,10 @@ impl ApprovalDraft {
             Some(raw) => duration(raw, report),
             None => Some(At::new(EXPIRES, raw.span())),
         };
+        let break_glass = match section.optional("break-glass") {
+            Some(raw) => duration(raw, report).map(Some),
+            None => Some(None),
+        };
         section.finish(report);
         if let Some(late) = expires.as_ref().filter(|expires| expires.value > EXPIRES_MAX) {
             let message = "a proposal waits at most 24h";
@@ -34,6 +39,7 @@ impl ApprovalDraft {
         Some(Self {
             people,
             expires: expires.map(|expires| expires.value),
+            break_glass,
         })
     }
 
@@ -41,6 +47,7 @@ impl ApprovalDraft {
         Some(Approval {
             people: u8::try_from(self.people?.value).ok()?,
             expires: self.expires?,
+            break_glass: self.break_glass?.map(|longest| longest.value),
         })
     }
 }

@@ -72,6 +72,30 @@ pub(super) fn limits_end_it(limits: &LimitsDraft, report: &mut Report) {
     }
 }
 
+/// One person alone decides for a shorter time, and never for the public.
+pub(super) fn break_glass(draft: &Draft, report: &mut Report) {
+    let asked = draft
+        .approval
+        .iter()
+        .flatten()
+        .flat_map(|approval| &approval.break_glass);
+    let Some(glass) = asked.flatten().next() else { return };
+    let maximum = draft.limits.as_ref().and_then(|limits| limits.maximum.as_ref());
+    if maximum.is_some_and(|maximum| glass.value >= maximum.value) {
+        let message = "an emergency without approval must be shorter than the maximum";
+        report.push(Problem::new(Code::Limits, glass.span.clone(), message));
+    }
+    if draft
+        .affects
+        .as_ref()
+        .is_some_and(|affects| affects.value == Affects::Public)
+    {
+        let message = "what affects the public is never decided by one person";
+        let problem = Problem::new(Code::Public, glass.span.clone(), message);
+        report.push(problem.hint("leave break-glass out"));
+    }
+}
+
 pub(super) fn public(draft: &Draft, report: &mut Report) {
     let (Some(affects), Some(public)) = (&draft.affects, &draft.public) else {
         return;

@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::fields::{At, List};
 use super::glob;
 use super::problems::{Code, Problem, Report};
-use super::public::{limits_end_it, public};
+use super::public::{break_glass, limits_end_it, public};
 use super::routes::routes_do_something;
 use super::scope::{gate_sees_more_than_forwarding, loopback_stays, something_is_cut, zones_can_be_kept_apart};
 use crate::model::policy::Method;
@@ -32,6 +32,7 @@ pub(super) fn check(draft: &Draft, report: &mut Report) {
         limits_end_it(limits, report);
     }
     public(draft, report);
+    break_glass(draft, report);
 }
 
 fn lifelines(draft: &Draft, report: &mut Report) {

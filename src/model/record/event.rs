@@ -50,6 +50,10 @@ event_kinds! {
     Rejected = "rejected",
     /// Nobody decided on a declaration in time.
     ProposalExpired = "proposal-expired",
+    /// A declaration without the approval that its policy demands; it waits for another person's review.
+    ReviewOpened = "review-opened",
+    /// Another person has looked at it.
+    ReviewClosed = "review-closed",
     /// An emergency was declared; nothing in the kernel has changed yet.
     Declared = "declared",
     /// Steps of a plan were acknowledged by the kernel.
@@ -107,6 +111,8 @@ impl EventKind {
             | Self::Approved
             | Self::Rejected
             | Self::ProposalExpired
+            | Self::ReviewOpened
+            | Self::ReviewClosed
             | Self::Declared
             | Self::InForce
             | Self::ApplyFailed

@@ -89,6 +89,7 @@ fn emergency(state: State) -> Emergency {
             authority: "ticket 4711".to_owned(),
             declared_by: "ada (uid 1000)".to_owned(),
             approved_by: Vec::new(),
+            break_glass: false,
         },
         affects: Affects::OwnHosts,
         notice: "The uplink is off until noon.".to_owned(),

@@ -31,6 +31,8 @@ fn expected(method: Method) -> Value {
         Method::Declare | Method::Emergency | Method::Confirm | Method::Extend | Method::Approve | Method::Reject => {
             serde_json::to_value(samples::emergency())
         }
+        Method::Reviews => serde_json::to_value([samples::review()]),
+        Method::CloseReview => serde_json::to_value(samples::review()),
         Method::Receipt | Method::Revert => serde_json::to_value(samples::receipt()),
         Method::Audit => serde_json::to_value(samples::audit_page()),
         Method::AuditHead => serde_json::to_value(samples::audit_head()),

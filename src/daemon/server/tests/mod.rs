@@ -80,6 +80,10 @@ fn answer(command: Command, open: &mut Open) -> String {
         }
         Command::Approve(id, plan, reply) => said(reply.send(emergency(&id)), format!("approve {id} {plan}")),
         Command::Reject(id, reason, reply) => said(reply.send(emergency(&id)), format!("reject {id} {reason}")),
+        Command::Reviews(reply) => said(reply.send(Ok(vec![samples::review()])), "reviews"),
+        Command::CloseReview(id, finding, reply) => {
+            said(reply.send(Ok(samples::review())), format!("close {id} {finding}"))
+        }
         Command::Revert(id, reply) => said(reply.send(Ok(samples::receipt())), format!("revert {id}")),
         Command::Audit(query, reply) => said(reply.send(Ok(samples::audit_page())), format!("audit {query:?}")),
         Command::AuditHead(reply) => said(reply.send(Ok(samples::audit_head())), "audit-head"),
@@ -249,7 +253,8 @@ pub(super) fn example(method: Method) -> (Verb, String, &'static str) {
         Method::Confirm | Method::Revert => "",
         Method::Status | Method::Readiness | Method::Snapshot | Method::OpenApi | Method::Policies => "",
         Method::Policy | Method::Emergencies | Method::Emergency | Method::Receipt => "",
-        Method::Audit | Method::AuditHead => "",
+        Method::CloseReview => r#"{"finding":"justified"}"#,
+        Method::Audit | Method::AuditHead | Method::Reviews => "",
     };
     (verb, path, body)
 }
