@@ -184,9 +184,15 @@ fn undo_by_hand() -> &'static str {
 #[test]
 fn the_way_by_hand_needs_none_of_our_code() {
     world::inside("guardian::the_way_by_hand_needs_none_of_our_code", |world| {
-        for (number, configuration) in ["", "arm = true\n"].into_iter().enumerate() {
+        for (number, configuration) in ["", "arm = true\n", ""].into_iter().enumerate() {
             let (host, home) = (host(world, number), home());
             home.configure(configuration);
+            if number == 2 {
+                // Somebody's own: ours go in front of it, into the same.
+                run(&host, "tc", &["qdisc", "add", "dev", "u0", "clsact"]);
+                let theirs = "filter add dev u0 egress protocol ip pref 500 u32 match u32 0 0 flowid 1:1";
+                run(&host, "tc", &theirs.split(' ').collect::<Vec<_>>());
+            }
             ip(
                 &host,
                 "route add 10.44.0.0/16 nexthop via 10.0.0.1 nexthop via 10.0.9.1
