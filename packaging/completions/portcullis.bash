@@ -248,7 +248,7 @@ _portcullis() {
 
     case "${cmd}" in
         portcullis)
-            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend approve reject review revert restore snapshot audit doctor drill completions help"
+            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend approve reject review revert restore snapshot audit report doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -926,7 +926,7 @@ _portcullis() {
             return 0
             ;;
         portcullis__subcmd__help)
-            opts="status policy plan declare confirm extend approve reject review revert restore snapshot audit doctor drill completions help"
+            opts="status policy plan declare confirm extend approve reject review revert restore snapshot audit report doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
