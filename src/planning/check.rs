@@ -111,7 +111,7 @@ fn walk(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut], forgiven: &[Probe])
             }
             renew(&mut tables, &state, change);
             let walker = Walker::new(&state, &tables);
-            let mut asked = probes.iter().filter(|p| concerns(change, p));
+            let mut asked = probes.iter().filter(|p| concerns(change, p, &walker));
             if let Some(probe) = asked.find(|p| !p.passes(&walker)) {
                 return Err(dropped(probe, at, step, change));
             }
@@ -140,10 +140,15 @@ fn dropped(probe: &Probe, at: usize, step: &Step, change: &Change) -> Unsafe {
     }
 }
 
-/// Whether a change can make a difference to a probe that passed before it. A qdisc makes one on its own link alone.
-fn concerns(change: &Change, probe: &Probe) -> bool {
+/// Whether a change can make a difference to a probe that passed before it. A qdisc makes one on its own link alone, and a
+/// rule to what it selects: a plan has a rule for each peer, and a probe for each, too.
+fn concerns(change: &Change, probe: &Probe, walker: &Walker) -> bool {
     match change {
         Change::Add(Object::Qdisc(qdisc)) | Change::Delete(Object::Qdisc(qdisc)) => probe.may_use(qdisc.link),
+        // The kernel deletes the first rule that has what the request names, which may say more and so select less.
+        Change::Add(Object::Rule(rule)) | Change::Delete(Object::Rule(rule)) => {
+            rule.invert || probe.is_selected(walker, rule)
+        }
         Change::Add(_) | Change::Delete(_) | Change::SetLink { .. } | Change::SetSysctl(_) => true,
     }
 }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::packet::{Load, Packet};
 use super::walker::{Fate, From, Side, Walker};
 use crate::model::cut::{Cut, Lifeline};
-use crate::model::object::{Address, Family};
+use crate::model::object::{Address, Family, Rule};
 use crate::model::policy::{Direction, Transport};
 
 /// A port of nobody's service, for the other end of a conversation.
@@ -76,6 +76,17 @@ impl Probe {
             Asks::Delivered(_, link) | Asks::Frame(_, link, _) => *link == index,
             Asks::Sent(..) | Asks::Forwarded(..) => true,
             Asks::Resolved(..) => false,
+        }
+    }
+
+    /// Whether a rule that is not inverted applies to a lookup of the packet.
+    pub fn is_selected(&self, walker: &Walker, rule: &Rule) -> bool {
+        match &self.asks {
+            Asks::Sent(packet, _) | Asks::Resolved(packet, _) => walker.selects(rule, packet, From::Here),
+            Asks::Delivered(packet, link) | Asks::Forwarded(packet, link, _) => {
+                walker.selects(rule, packet, From::Link(*link))
+            }
+            Asks::Frame(..) => false,
         }
     }
 

@@ -193,7 +193,8 @@ impl<'a> Walker<'a> {
         fates
     }
 
-    fn selects(&self, rule: &Rule, packet: &Packet, from: From) -> bool {
+    /// Whether the packet is one of those that the rule names; an inverted rule applies to the others.
+    pub fn selects(&self, rule: &Rule, packet: &Packet, from: From) -> bool {
         let input = match from {
             From::Here => self.state.links.iter().find(|l| l.is_loopback()),
             From::Link(index) => self.state.link(index),
@@ -206,7 +207,8 @@ impl<'a> Walker<'a> {
             (Some(_), None) => false,
         };
         let ports = packet.ports();
-        within(rule.source, packet.source)
+        rule.family == packet.family()
+            && within(rule.source, packet.source)
             && within(rule.destination, packet.destination)
             && (rule.iif.is_none() || input.is_some_and(named))
             && rule.oif.is_none()
