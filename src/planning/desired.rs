@@ -148,7 +148,10 @@ pub fn desired(baseline: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
 /// As [`desired`].
 pub fn desired_on(baseline: &Snapshot, now: &Snapshot, cuts: &[Cut]) -> Result<Desired, Refusal> {
     let taken = taken(baseline, cuts)?;
-    let ground = ground(routed(baseline, now, &taken), &taken);
+    // What leads over a link that is not up yet can only be laid when it is.
+    let not_up = now.links.iter().filter(|l| !l.up).map(|l| l.index);
+    let down = taken.down.iter().copied().chain(not_up).collect();
+    let ground = ground(routed(baseline, now, &taken), &taken, &down);
     let spared = spared(baseline, &taken.withdrawn);
     let mut desired = Desired {
         spared,
@@ -181,11 +184,11 @@ pub fn desired_on(baseline: &Snapshot, now: &Snapshot, cuts: &[Cut]) -> Result<D
     Ok(desired)
 }
 
-fn ground<'a>(host: &'a Snapshot, taken: &'a Taken) -> Ground<'a> {
+fn ground<'a>(host: &'a Snapshot, taken: &'a Taken, down: &'a BTreeSet<u32>) -> Ground<'a> {
     Ground {
         host,
         withdrawn: &taken.withdrawn,
-        down: &taken.down,
+        down,
         places_max: PLACES_MAX,
     }
 }
@@ -221,7 +224,7 @@ pub(super) fn detours(
 ) -> Result<Vec<Detour>, Refusal> {
     let taken = taken(baseline, cuts)?;
     let null = routes::null(cuts, family);
-    let sections = seal::sections(baseline, cuts, family, null, ground(host, &taken))?;
+    let sections = seal::sections(baseline, cuts, family, null, ground(host, &taken, &taken.down))?;
     Ok(sections.map(Sections::into_detours).unwrap_or_default())
 }
 

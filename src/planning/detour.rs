@@ -41,7 +41,7 @@ pub struct Ground<'a> {
     pub host: &'a Snapshot,
     /// Routes that are withdrawn.
     pub withdrawn: &'a [Route],
-    /// Links that are set down.
+    /// Links that are down.
     pub down: &'a BTreeSet<u32>,
     /// How many places a section may have rules for, each counted once a rule that looks its table up.
     pub places_max: usize,

@@ -12,6 +12,7 @@ use crate::model::policy::Method;
 use crate::model::snapshot::{Difference, Object, Snapshot, route_key};
 use crate::model::sysctl;
 
+use super::super::ours::is_our_route;
 use super::super::resolve::widen;
 use super::routes::{has_fixed_order, of_key};
 
@@ -32,6 +33,8 @@ impl Lost {
     /// What must come back when the last of `ended` ends, those before it have ended already, and those remain.
     pub fn to(baseline: &Snapshot, ended: &[Cut], remaining: &[Cut]) -> Self {
         let mut target = baseline.clone();
+        // What is ours is laid or cleared away by what the cuts want: it is nothing that they could lose, or go back to.
+        target.routes.retain(|r| !is_our_route(r));
         take(&mut target, remaining);
         let held: Vec<u32> = raised(baseline, &target);
         let mut bottom = target.clone();

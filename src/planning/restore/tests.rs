@@ -20,7 +20,7 @@ use crate::model::object::{Address, Family, Route};
 use crate::model::policy::{Direction, Keep, Method};
 use crate::model::receipt::Clash;
 use crate::model::snapshot::{Difference, Object, Snapshot};
-use crate::planning::{desired, ours, steps};
+use crate::planning::{desired, desired_on, ours, steps};
 
 /// Sets these links down and withdraws these routes.
 fn cut(links: &[u32], withdrawn: Vec<Route>) -> Cut {

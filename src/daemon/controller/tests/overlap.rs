@@ -6,14 +6,15 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::libc::EBUSY;
 
-use super::{Bench, DEFAULT_MS, METHODS, Unsynced, declare, policies, refused};
+use super::{Bench, DEFAULT_MS, METHODS, Unsynced, declare, policies, policy, refused};
 use crate::api::error::Code;
 use crate::daemon::controller::{Arm, Controller};
 use crate::daemon::guardian::Guardian;
+use crate::daemon::policies::Policies;
 use crate::kernel::sim::{Actor, Fault, ModelKernel};
 use crate::model::change::{Change, LinkSetting};
 use crate::model::effect;
-use crate::model::fixture::{address, direct, leased, link, nexthop, set, sysctl, through, via};
+use crate::model::fixture::{address, direct, leased, link, multipath, nexthop, set, sysctl, through, via};
 use crate::model::object::Link;
 use crate::model::snapshot::Object;
 use crate::planning::tests::packets::Packet;
@@ -144,6 +145,38 @@ fn gateways_behind_a_link_that_a_whole_host_cut_holds_are_kept_by_a_seal_that_be
     }
     let sealed = bench.declare("bare").unwrap().id;
     end_both(&mut bench, [unplugged, sealed], "gateways");
+}
+
+/// A bench whose seal holds one leg of a route and whose `unplug` takes the other, or both.
+fn two_legs(unplugged: &str) -> Bench {
+    let mut bench = Bench::idle();
+    let legs = multipath("10.78.0.0/16", &[("10.0.0.9", 2), ("10.1.0.9", 3)]);
+    let legs_v6 = multipath("fd78::/32", &[("fd00::9", 2), ("fd01::9", 3)]);
+    let routes = [legs, legs_v6].map(|route| Change::Add(Object::Route(route)));
+    assert!(bench.kernel.act(&routes).iter().all(Result::is_ok));
+    bench.baseline = bench.kernel.state();
+    let text = |name: &str, methods: &str| policy(name, methods, "closed", "closed");
+    let sealed = text("bare", "\"seal\"");
+    let down = text("unplug", "\"link\"").replace("[\"ab0\"]", unplugged);
+    let policies = Policies::default().with(Path::new("bare"), sealed);
+    let policies = policies.and_then(|p| p.with(Path::new("unplug"), down)).unwrap();
+    bench.running = Some(bench.start_under(policies, Arc::new(Unsynced)));
+    bench
+}
+
+#[test]
+fn a_detour_goes_with_its_seal_whatever_link_a_cut_took_meanwhile() {
+    for unplugged in ["[\"ab1\"]", "[\"ab0\"]", "[\"*\"]"] {
+        for begun in [["bare", "unplug"], ["unplug", "bare"]] {
+            for order in [[0, 1], [1, 0]] {
+                let mut bench = two_legs(unplugged);
+                let ids = begun.map(|policy| bench.declare(policy).unwrap().id);
+                let context = format!("{unplugged}: {begun:?}, ended {order:?}");
+                end_both(&mut bench, order.map(|i| ids[i].clone()), &context);
+                assert!(bench.status().emergencies.is_empty(), "{context}");
+            }
+        }
+    }
 }
 
 #[test]
