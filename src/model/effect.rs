@@ -32,7 +32,7 @@ use super::snapshot::{Object, Snapshot};
 
 pub use address::settle;
 pub(crate) use address::settle_on;
-pub(crate) use link::link_local_to_come;
+pub(crate) use link::{link_local_to_come, speaks_v6};
 pub use lookup::way;
 
 /// The errno values that the kernel answers with here (`include/uapi/asm-generic/errno.h`).

@@ -260,6 +260,11 @@ impl Work {
             .filter(|index| lost.link_here(&before, **index).is_some());
         let ups = here.filter_map(|index| set(*index, LinkSetting::Up));
         self.stage("set links up again", ups.collect::<Vec<_>>());
+        // A link without its carrier yet gets it, as far as anybody knows; else the kernel says what it needs it for.
+        for link in &mut self.state.links {
+            let came_up = link.up && before.link(link.index).is_some_and(|b| !b.up);
+            link.carrier.0 |= came_up && lost.had_carrier(link);
+        }
         let dragged = self.state.links.iter().filter(|l| {
             let was_down = before.link(l.index).is_some_and(|b| !b.up);
             l.up && was_down && lost.target.link(l.index).is_some_and(|t| !t.up)

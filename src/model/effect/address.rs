@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::super::object::{Address, Attributes, Family, Link, Route, Volatile};
+use super::link::refuses_v6;
 use super::{Outcome, Snapshot, errno, is_on, route};
 
 /// IFA_F_NODAD.
@@ -81,9 +82,8 @@ fn add_v4(state: &mut Snapshot, address: &Address, up: bool) -> Result<Outcome, 
 
 /// `ipv6_link_dev_addr()`: a new address stands before the others of its scope.
 fn add_v6(state: &mut Snapshot, address: &Address, up: bool) -> Result<Outcome, i32> {
-    let name = state.link(address.link).map(|l| l.name.to_string()).unwrap_or_default();
-    if is_on(state, "ipv6", &name, "disable_ipv6") {
-        return Err(errno::EACCES);
+    if let Some(code) = state.link(address.link).and_then(|l| refuses_v6(state, l)) {
+        return Err(code);
     }
     let (start, end) = range(state, address.link, Family::V6);
     let ours = &state.addresses[start..end];

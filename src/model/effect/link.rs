@@ -191,9 +191,18 @@ pub(crate) fn link_local_to_come(state: &Snapshot, link: &Link) -> Option<Addres
     speaks_v6(state, link).then(|| link_local(state, link)).flatten()
 }
 
-fn speaks_v6(state: &Snapshot, link: &Link) -> bool {
-    let off = link.mtu < Link::MTU_MIN_V6 || is_on(state, "ipv6", &link.name.to_string(), "disable_ipv6");
-    !off && !link.is_loopback()
+/// Whether the kernel makes addresses and routes of its own for IPv6 on the link.
+pub(crate) fn speaks_v6(state: &Snapshot, link: &Link) -> bool {
+    !link.is_loopback() && refuses_v6(state, link).is_none()
+}
+
+/// With what the kernel refuses everything of IPv6 on the link: it has none below the least MTU (`ipv6_add_dev()`), or it
+/// is switched off.
+pub(super) fn refuses_v6(state: &Snapshot, link: &Link) -> Option<i32> {
+    if link.mtu < Link::MTU_MIN_V6 {
+        return Some(errno::EINVAL);
+    }
+    is_on(state, "ipv6", &link.name.to_string(), "disable_ipv6").then_some(errno::EACCES)
 }
 
 /// The link-local address that `addrconf_dev_config()` makes of a hardware address of six bytes (RFC 4291 appendix A).

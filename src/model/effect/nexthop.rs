@@ -15,8 +15,8 @@ pub(super) fn add(state: &mut Snapshot, nexthop: &Nexthop) -> Result<Outcome, i3
         }
     }
     if let Some(index) = nexthop.link {
-        let up = state.link(index).ok_or(errno::ENODEV)?.up;
-        if !up {
+        let link = state.link(index).ok_or(errno::ENODEV)?;
+        if !link.up || !link.carrier.0 {
             return Err(errno::ENETDOWN);
         }
     }

@@ -7,7 +7,7 @@ use super::super::diff::{Pair, pairs};
 use super::super::object::{Family, Hop, Route};
 use super::super::snapshot::route_key;
 use super::address::{SCOPE_HOST, SCOPE_LINK};
-use super::{Outcome, Snapshot, errno, lookup, nexthop};
+use super::{Outcome, Snapshot, errno, link, lookup, nexthop};
 
 /// RTNH_F_ONLINK, in the flags of a route, a leg and a nexthop alike.
 const FLAG_ONLINK: u32 = 4;
@@ -167,12 +167,16 @@ fn check_seen(state: &Snapshot, route: &Route, seen: &mut Seen) -> Result<(), i3
         state.link(index).ok_or(errno::ENODEV)?;
     }
     let is_down = |over: Option<u32>| over.and_then(|index| state.link(index)).is_some_and(|l| !l.up);
+    let refuses_v6 = |index: u32| state.link(index).and_then(|l| link::refuses_v6(state, l));
     let asks = Asks::route(route);
     let own = (route.gateway, route.link, route.flags);
     let legs = route.hops.iter().map(|h| (h.gateway, Some(h.link), u32::from(h.flags)));
     for (gateway, over, flags) in std::iter::once(own).chain(legs) {
         // A gateway is looked up first, and not found over a link that is down.
         let Some(gateway) = gateway else {
+            if let Some(code) = over.filter(|_| route.family == Family::V6).and_then(refuses_v6) {
+                return Err(code);
+            }
             if is_down(over) && !of_host {
                 return Err(errno::ENETDOWN);
             }

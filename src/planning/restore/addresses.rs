@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::change::Change;
 use crate::model::diff::{Identity as _, is_temporary, pairs};
 use crate::model::object::{Address, Family};
-use crate::model::snapshot::Object;
+use crate::model::snapshot::{Object, Snapshot};
 
 use super::lost::Lost;
 use super::{Work, quick};
@@ -16,16 +16,17 @@ pub(super) fn unmake(work: &mut Work, lost: &Lost) {
         .state
         .addresses
         .iter()
-        .filter(|a| is_made_by_raising(a, lost))
+        .filter(|a| is_made_by_raising(a, lost, &work.state))
         .cloned();
     let deletes: Vec<Change> = made.map(|a| Change::Delete(Object::Address(a))).collect();
     work.stage("remove link-local addresses that were not there", deletes);
 }
 
 /// Whether the kernel made this address because a cut's link came up again, or got its carrier back from one that did.
-pub(super) fn is_made_by_raising(address: &Address, lost: &Lost) -> bool {
+pub(super) fn is_made_by_raising(address: &Address, lost: &Lost, now: &Snapshot) -> bool {
     address.is_link_local_of_kernel()
         && lost.brings(address.link)
+        && lost.link_here(now, address.link).is_some()
         && !lost.target.addresses.iter().any(|a| a.is_same(address))
 }
 

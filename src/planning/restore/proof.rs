@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use crate::model::change::Change;
 use crate::model::cut::Cut;
 use crate::model::diff::{Ways, diff, is_kept_by_a_daemon, is_temporary, same_identity};
@@ -329,6 +331,9 @@ impl Judge<'_> {
         let Object::Route(route) = object else {
             return Whose::Ours;
         };
+        if self.is_of_a_conflict(route) {
+            return Whose::Named;
+        }
         let source = route.preferred_source.unwrap_or_else(|| route.destination.addr());
         let had = self.lost.target.addresses.iter().any(|a| a.own() == source);
         let lost_by_cut = self.lost.objects.addresses.iter().any(|a| a.own() == source);
@@ -345,11 +350,31 @@ impl Judge<'_> {
         }
     }
 
+    /// What the kernel makes of IPv6 addresses that are conflicts, or for a link on which others switched IPv6 off since.
+    fn is_of_a_conflict(&self, route: &Route) -> bool {
+        let Some(index) = route.link.filter(|_| super::lost::is_of_kernel_v6(route)) else {
+            return false;
+        };
+        let speaks = |host: &Snapshot| host.link(index).is_some_and(|l| effect::speaks_v6(host, l));
+        let of = |a: &&Address| {
+            let subnet = IpNet::new(a.address, a.prefix_length).map(|net| net.trunc());
+            let anycast = subnet.is_ok_and(|net| net.addr() == route.destination.addr());
+            a.link == index && (route.destination.contains(&a.own()) || anycast)
+        };
+        let is_conflict = |a: &Address| {
+            let mut objects = self.conflicts.iter().map(|c| &c.object);
+            objects.any(|o| matches!(o, Object::Address(x) if x == a))
+        };
+        let mut makers = self.lost.target.addresses.iter().filter(of).peekable();
+        let switched_off = speaks(&self.lost.target) && !speaks(self.after);
+        switched_off || (makers.peek().is_some() && makers.all(is_conflict))
+    }
+
     /// Ours if it carries our mark, or if the kernel made it while links came up.
     fn extra(&self, object: &Object) -> Whose {
         let made = match object {
             Object::Route(x) => self.made_by_raising(x),
-            Object::Address(x) => super::addresses::is_made_by_raising(x, self.lost),
+            Object::Address(x) => super::addresses::is_made_by_raising(x, self.lost, self.after),
             Object::Link(_)
             | Object::Nexthop(_)
             | Object::Rule(_)
@@ -366,7 +391,8 @@ impl Judge<'_> {
     }
 
     fn made_by_raising(&self, route: &Route) -> bool {
-        let raised = route.link.is_some_and(|l| self.lost.raised.contains(&l));
+        let raised = |l: u32| self.lost.raised.contains(&l) && self.lost.link_here(self.after, l).is_some();
+        let raised = route.link.is_some_and(raised);
         let was_there = self.before_restore.routes.contains(route);
         let copy = |r: &Route| {
             (r.family, r.table, r.destination, r.link) == (route.family, route.table, route.destination, route.link)
@@ -376,7 +402,9 @@ impl Judge<'_> {
 
     fn changed(&self, before: &Object, after: &Object) -> Whose {
         if let (Object::Link(then), Object::Link(now)) = (before, after) {
-            let left_down = !now.up && then.up && self.lost.raised.contains(&then.index);
+            // Another link with the index of one that is gone is somebody else's doing.
+            let left_down =
+                !now.up && then.up && self.lost.raised.contains(&then.index) && super::lost::is_same_link(then, now);
             let left_in_group = ours::is_our_group(now.group);
             return if left_down || left_in_group {
                 Whose::Ours

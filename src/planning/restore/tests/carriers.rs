@@ -123,3 +123,38 @@ fn addresses_that_are_all_there_in_another_order_are_put_in_order() {
     assert_eq!(diff(&baseline, &now), []);
     assert!(proof(&now).is_clean());
 }
+
+#[test]
+fn a_nexthop_over_a_link_whose_carrier_was_lost_under_the_cut_waits_for_it_or_is_a_named_conflict() {
+    let baseline = everything();
+    let cut = cut(&[2], Vec::new());
+    let ended = std::slice::from_ref(&cut);
+    let mut now = baseline.clone();
+    carry_out(&mut now, &cut);
+    without_carrier(&mut now, 2);
+    let before = now.clone();
+    let adds_nexthop = |now: &Snapshot| {
+        let plan = restore(now, &baseline, ended, &[]).unwrap();
+        let adds = |c: &Change| matches!(c, Change::Add(Object::Nexthop(n)) if n.id == 1);
+        plan.steps.iter().flat_map(|s| &s.changes).any(adds)
+    };
+    assert!(adds_nexthop(&now), "as long as the link is down nobody knows");
+    must(&mut now, &set(2, LinkSetting::Up));
+    assert!(!adds_nexthop(&now), "the kernel would refuse it");
+    for _ in 0..2 {
+        run(&mut now, &baseline, ended, &[], Until::End);
+    }
+    let waiting = restore(&now, &baseline, ended, &[]).unwrap();
+    assert!(waiting.steps.is_empty() && waiting.carriers == [2], "{waiting:#?}");
+    let proof = receipt(&baseline, &before, &now, ended, &[]);
+    assert_eq!(proof.residues, [], "{proof:#?}");
+    let named: Vec<String> = proof.conflicts.iter().map(ToString::to_string).collect();
+    for lost in ["id 1 ", "id 9 ", "id 10 ", " nhid 10 "] {
+        assert!(named.iter().any(|c| c.contains(lost)), "{lost}: {named:#?}");
+    }
+    link_mut(&mut now, 2).carrier = Volatile(true);
+    for _ in 0..2 {
+        run(&mut now, &baseline, ended, &[], Until::End);
+    }
+    assert_eq!(diff(&baseline, &now), []);
+}

@@ -236,3 +236,103 @@ fn a_route_that_is_back_behind_or_beside_one_of_others_is_a_named_conflict() {
     let proof = receipt(&baseline, &before, &now, &[cut], &[]);
     assert_eq!(proof.residues, [Difference::Missing(Object::Route(ours))]);
 }
+
+/// Another link gets the index of one that a cut holds.
+fn replace_link(now: &mut Snapshot, index: u32) {
+    let old = now.link(index).unwrap().clone();
+    must(now, &Change::Delete(Object::Link(old)));
+    now.links.push(crate::model::object::Link {
+        mac: vec![2, 0, 0, 0, 7, 7],
+        ..link(index, "other")
+    });
+    now.sort();
+}
+
+#[test]
+fn a_link_that_got_the_index_of_a_deleted_one_is_somebody_elses_doing_and_keeps_what_it_has() {
+    let baseline = everything();
+    let cut = cut(&[2], Vec::new());
+    for up in [false, true] {
+        let mut now = baseline.clone();
+        carry_out(&mut now, &cut);
+        replace_link(&mut now, 2);
+        if up {
+            must(&mut now, &set(2, LinkSetting::Up));
+            settle(&mut now);
+        }
+        let before = now.clone();
+        run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+        assert_eq!(now.to_string(), before.to_string());
+        let proof = receipt(&baseline, &before, &now, std::slice::from_ref(&cut), &[]);
+        assert_eq!(proof.residues, [], "{up}");
+        let is_named = |d: &Difference| {
+            matches!(
+                d,
+                Difference::Changed {
+                    before: Object::Link(_),
+                    ..
+                }
+            )
+        };
+        assert!(proof.foreign.iter().any(is_named), "{proof:#?}");
+        assert!(
+            restore(&now, &baseline, std::slice::from_ref(&cut), &[])
+                .unwrap()
+                .is_complete()
+        );
+    }
+}
+
+#[test]
+fn what_the_kernel_makes_for_ipv6_is_no_residue_where_others_switched_it_off_under_the_cut() {
+    let baseline = everything();
+    let cut = cut(&[2], Vec::new());
+    let off = Change::SetSysctl(sysctl("net.ipv6.conf.ab0.disable_ipv6", "1"));
+    for (by_sysctl, errno) in [(true, 13), (false, 22)] {
+        let mut now = baseline.clone();
+        carry_out(&mut now, &cut);
+        if by_sysctl {
+            must(&mut now, &off);
+        } else {
+            now.links.iter_mut().filter(|l| l.index == 2).for_each(|l| l.mtu = 1000);
+        }
+        let before = now.clone();
+        run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+        let proof = receipt(&baseline, &before, &now, std::slice::from_ref(&cut), &[]);
+        assert_eq!(proof.residues, [], "{by_sysctl}");
+        let mut of_addresses = proof
+            .conflicts
+            .iter()
+            .filter(|c| matches!(c.object, Object::Address(_)));
+        assert!(
+            of_addresses.all(|c| c.why == Clash::NeedsWhatIsGone { errno }),
+            "{proof:#?}"
+        );
+        assert_eq!(proof.foreign.len(), 1, "what they did: {proof:#?}");
+        assert!(
+            restore(&now, &baseline, std::slice::from_ref(&cut), &[])
+                .unwrap()
+                .is_complete()
+        );
+    }
+}
+
+#[test]
+fn what_the_kernel_makes_of_an_address_belongs_to_the_conflict_about_the_address() {
+    let baseline = everything();
+    let cut = cut(&[3], Vec::new());
+    let mut now = baseline.clone();
+    carry_out(&mut now, &cut);
+    let mut theirs = address(3, "fd01::1/64");
+    theirs.flags |= Address::FLAG_NOPREFIXROUTE;
+    must(&mut now, &Change::Add(Object::Address(theirs)));
+    let before = now.clone();
+    run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+    let proof = receipt(&baseline, &before, &now, std::slice::from_ref(&cut), &[]);
+    assert_eq!(proof.residues, [], "{proof:#?}");
+    let mut of_address = proof
+        .conflicts
+        .iter()
+        .filter(|c| matches!(c.object, Object::Address(_)));
+    assert!(matches!(of_address.next().unwrap().why, Clash::ChangedByOthers { .. }));
+}
