@@ -27,7 +27,7 @@ pub(crate) mod route;
 mod tests;
 
 use super::change::{Change, LinkSetting, Outcome};
-use super::object::{Neighbour, Rule, RuleAction, Sysctl};
+use super::object::{Family, Neighbour, Rule, RuleAction, Sysctl};
 use super::snapshot::{Object, Snapshot};
 
 pub use address::settle;
@@ -151,8 +151,10 @@ pub(crate) fn takes_rule(request: &Rule, there: &Rule) -> bool {
 
 /// Replaces what stands in its place. Works on a link that is down, too (`neigh_add()` in `net/core/neighbour.c`).
 fn add_neighbour(state: &mut Snapshot, neighbour: &Neighbour) -> Result<Outcome, i32> {
-    if state.link(neighbour.link).is_none() {
-        return Err(errno::ENODEV);
+    let link = state.link(neighbour.link).ok_or(errno::ENODEV)?;
+    // `ndisc_allow_add()`.
+    if neighbour.family == Family::V6 && link::refuses_v6(state, link).is_some() {
+        return Err(errno::EINVAL);
     }
     match state.neighbours.iter().position(|n| same_neighbour(n, neighbour)) {
         Some(at) if state.neighbours[at] == *neighbour => return Ok(Outcome::AlreadySo),

@@ -309,6 +309,8 @@ fn what_the_kernel_makes_for_ipv6_is_no_residue_where_others_switched_it_off_und
             "{proof:#?}"
         );
         assert_eq!(proof.foreign.len(), 1, "what they did: {proof:#?}");
+        let is_neighbour = |c: &&crate::model::receipt::Conflict| matches!(c.object, Object::Neighbour(_));
+        assert_eq!(proof.conflicts.iter().filter(is_neighbour).count(), 1, "{proof:#?}");
         assert!(
             restore(&now, &baseline, std::slice::from_ref(&cut), &[])
                 .unwrap()
