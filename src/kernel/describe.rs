@@ -251,6 +251,7 @@ mod tests {
             scope: 0,
             flags: 0,
             tentative: Volatile(false),
+            stable_privacy: Volatile(false),
             local: Some("10.9.0.1".parse().unwrap()),
             address: "10.9.0.2".parse().unwrap(),
             broadcast: None,

@@ -31,6 +31,7 @@ pub const OF_LINK: [(&str, &[&str]); 2] = [
         &[
             "accept_dad",
             "accept_ra",
+            "addr_gen_mode",
             "disable_ipv6",
             "keep_addr_on_down",
             "mtu",

@@ -100,6 +100,7 @@ pub(crate) fn address(link: u32, net: &str) -> Address {
         scope: if host_scope { 254 } else { 0 },
         flags: Address::FLAG_PERMANENT,
         tentative: Volatile(false),
+        stable_privacy: Volatile(false),
         local: (family == Family::V4).then(|| net.addr()),
         address: net.addr(),
         broadcast: None,

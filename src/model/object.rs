@@ -33,6 +33,13 @@ impl<T> PartialEq for Volatile<T> {
 
 impl<T> Eq for Volatile<T> {}
 
+impl Volatile<bool> {
+    /// Whether it is left out where it is written down.
+    fn is_unset(&self) -> bool {
+        !self.0
+    }
+}
+
 /// An address family that this program cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
@@ -88,6 +95,9 @@ pub struct Address {
     pub flags: u32,
     /// Still in duplicate address detection (IFA_F_TENTATIVE).
     pub tentative: Volatile<bool>,
+    /// Made by RFC 7217 (IFA_F_STABLE_PRIVACY), which nobody but the kernel can say of an address.
+    #[serde(default, skip_serializing_if = "Volatile::is_unset")]
+    pub stable_privacy: Volatile<bool>,
     /// IFA_LOCAL: the host's own address. IPv6 gives it only for point-to-point.
     pub local: Option<IpAddr>,
     /// IFA_ADDRESS: the address, or the peer's on point-to-point.

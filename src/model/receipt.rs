@@ -1,11 +1,13 @@
 //! The proof after a restore: what is back, and a name for all that is not.
 
 use std::fmt;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::names::Digest;
-use super::object::Route;
+use super::object::{Address, Route};
 use super::snapshot::{Difference, Object};
 
 /// What a restore left behind.
@@ -27,6 +29,9 @@ pub struct Receipt {
     pub conflicts: Vec<Conflict>,
     /// What the kernel lets nobody recreate, and the plan said so; it is back by meaning.
     pub not_recreated: Vec<Difference>,
+    /// What else is back by meaning only, as the plan said, though the snapshots are the same.
+    #[serde(default)]
+    pub unshown: Vec<Unshown>,
     /// What the baseline does not have and the kernel will still make: link-local addresses of links that came up without
     /// the carrier that they had, when that comes.
     pub to_come: Vec<Object>,
@@ -45,6 +50,47 @@ impl Receipt {
         let made =
             |d: &Difference| matches!(d, Difference::Missing(Object::Route(r)) if r.protocol == Route::PROTOCOL_KERNEL);
         !self.residues.is_empty() && self.residues.iter().all(made)
+    }
+}
+
+/// What the kernel lets nobody recreate and no snapshot shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unshown {
+    /// The place of a link's route among those that the kernel makes for one prefix over several links.
+    Place {
+        /// The prefix.
+        prefix: IpNet,
+    },
+    /// That the kernel made the address by RFC 7217 (IFA_F_STABLE_PRIVACY): whoever adds an address cannot say so
+    /// (`inet6_rtm_newaddr()`).
+    Mark {
+        /// The address.
+        address: IpAddr,
+        /// Its prefix length in bits.
+        prefix_length: u8,
+    },
+}
+
+impl Unshown {
+    /// The mark of this address.
+    #[must_use]
+    pub fn mark_of(address: &Address) -> Self {
+        Self::Mark {
+            address: address.own(),
+            prefix_length: address.prefix_length,
+        }
+    }
+}
+
+impl fmt::Display for Unshown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Place { prefix } => write!(f, "-6 {prefix}: the place of a link's route among equals"),
+            Self::Mark { address, prefix_length } => {
+                write!(f, "inet6 {address}/{prefix_length}: its mark stable-privacy")
+            }
+        }
     }
 }
 

@@ -1,16 +1,14 @@
 //! What an operator must know beforehand: how lifelines are kept, what does not come back, what may go wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-
-use ipnet::IpNet;
 
 use super::desired::Desired;
 use super::flow;
 use super::gate::gates;
 use super::ours::TABLE;
 use super::reachability::{best_routes, links_of};
-use super::restore::{not_recreatable, waiting_for_carriers};
+use super::restore::{not_recreatable, unshown, waiting_for_carriers};
 use super::routes::withdraws;
 use super::slots;
 use crate::model::cut::{Cut, Lifeline};
@@ -102,7 +100,7 @@ fn by_rules(lifeline: &Lifeline) -> String {
 pub fn lost(cut: &Cut, baseline: &Snapshot) -> Vec<String> {
     let names = LinkNames::of(baseline);
     let objects = not_recreatable(baseline, cut);
-    let order = reordered(cut, baseline).map(|prefix| format!("-6 {prefix}: the place of a link's route among equals"));
+    let unshown = unshown(baseline, cut).into_iter().map(|what| what.to_string());
     let waiting = waiting_for_carriers(baseline, cut);
     let waiting = waiting.into_iter().filter_map(|index| baseline.link(index));
     let waiting = waiting.map(|l| {
@@ -114,25 +112,9 @@ pub fn lost(cut: &Cut, baseline: &Snapshot) -> Vec<String> {
     objects
         .iter()
         .map(|o| names.object(o).to_string())
-        .chain(order)
+        .chain(unshown)
         .chain(waiting)
         .collect()
-}
-
-/// Prefixes that the kernel itself routes over several links: the route of a link that was down comes back behind the
-/// others, and nobody can take the kernel's own out to put them in order.
-fn reordered(cut: &Cut, baseline: &Snapshot) -> impl Iterator<Item = IpNet> {
-    let down = cut.methods.contains(&Method::Link);
-    let mut over: BTreeMap<IpNet, BTreeSet<u32>> = BTreeMap::new();
-    let of_kernel = |r: &&Route| r.family == Family::V6 && r.protocol == Route::PROTOCOL_KERNEL;
-    for route in baseline.routes.iter().filter(of_kernel).filter(|_| down) {
-        over.entry(route.destination).or_default().extend(route.links());
-    }
-    let links: BTreeSet<u32> = cut.links.keys().copied().collect();
-    let moves = move |over: &BTreeSet<u32>| over.len() > 1 && !over.is_disjoint(&links);
-    over.into_iter()
-        .filter(move |(_, over)| moves(over))
-        .map(|(prefix, _)| prefix)
 }
 
 /// What may go wrong.

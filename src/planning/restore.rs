@@ -27,6 +27,7 @@ mod quick;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod unshown;
 
 use std::net::IpAddr;
 
@@ -46,6 +47,7 @@ use lost::Lost;
 pub use grown::{grown, taken_in};
 pub use lost::{not_recreatable, waiting_for_carriers};
 pub use proof::receipt;
+pub use unshown::unshown;
 
 /// What leads from the kernel now to the state without the ended cuts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

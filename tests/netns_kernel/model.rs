@@ -158,6 +158,7 @@ impl Host {
             // IFA_F_PERMANENT; IFA_F_NODAD, which IPv6 alone keeps.
             flags: if v4 { 0x80 } else { 0x82 },
             tentative: Volatile(false),
+            stable_privacy: Volatile(false),
             local: v4.then_some(own),
             address: own,
             broadcast: None,

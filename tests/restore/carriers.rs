@@ -42,9 +42,13 @@ fn hold(turn: usize) {
 #[track_caller]
 fn assert_unchanged(receipt: &Value) {
     assert_eq!(receipt["baseline_digest"], receipt["restored_digest"], "{receipt:#}");
-    for list in ["kept_foreign_changes", "conflicts", "not_recreated"] {
+    for list in ["kept_foreign_changes", "conflicts"] {
         assert_eq!(lines(&receipt[list]), Vec::<String>::new(), "{list}");
     }
+    let mut unlike = lines(&receipt["not_recreated"]);
+    // No snapshot has this order, so every link that comes up may have another place in it.
+    unlike.retain(|line| !line.ends_with("the place of a link's route among equals"));
+    assert_eq!(unlike, Vec::<String>::new());
 }
 
 #[test]

@@ -12,7 +12,9 @@ pub(crate) fn receipt(receipt: &ReceiptView) -> String {
     let heading = paint(Paint::Strong, &format!("Emergency {}", safe(&receipt.emergency)));
     let restored = receipt.restored_digest.as_ref();
     let same = match restored {
-        Some(digest) if *digest == receipt.baseline_digest => "the same as before the cut",
+        Some(digest) if *digest == receipt.baseline_digest && receipt.not_recreated.is_empty() => {
+            "the same as before the cut"
+        }
         Some(_) if explained => "the same as before the cut but for what is listed below",
         Some(_) => "not the same as before the cut",
         None => "",

@@ -102,6 +102,8 @@ pub(super) fn receipt(id: EmergencyId, receipt: &Receipt) -> ReceiptView {
     if receipt.moving {
         foreign.push(MOVING.to_owned());
     }
+    let mut unlike: Vec<String> = lines(&receipt.not_recreated);
+    unlike.extend(receipt.unshown.iter().map(ToString::to_string));
     ReceiptView {
         emergency: id.to_string(),
         state: EmergencyState::Restoring,
@@ -112,7 +114,7 @@ pub(super) fn receipt(id: EmergencyId, receipt: &Receipt) -> ReceiptView {
         residues: lines(&receipt.residues),
         kept_foreign_changes: foreign,
         conflicts: receipt.conflicts.iter().map(ToString::to_string).collect(),
-        not_recreated: lines(&receipt.not_recreated),
+        not_recreated: unlike,
         to_come: receipt.to_come.iter().map(ToString::to_string).collect(),
     }
 }

@@ -34,7 +34,7 @@ const IFA_F_MANAGETEMPADDR: u32 = 0x100;
 const IFA_F_MCAUTOJOIN: u32 = 0x400;
 const IFA_F_STABLE_PRIVACY: u32 = 0x800;
 
-/// Flags that come and go by themselves: no part of a snapshot.
+/// Flags that come and go by themselves, or by the kernel alone: no part of comparisons.
 const FLEETING: u32 = IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_OPTIMISTIC | IFA_F_DEPRECATED | IFA_F_STABLE_PRIVACY;
 
 /// Flags that whoever adds an address may set (`inet6_rtm_newaddr()`). PERMANENT follows from the lifetime,
@@ -94,6 +94,7 @@ pub fn decode(payload: &[u8]) -> Result<Option<Address>, Broken> {
         scope: u8::from(head.scope),
         flags: flags & !FLEETING,
         tentative: Volatile(flags & IFA_F_TENTATIVE != 0),
+        stable_privacy: Volatile(flags & IFA_F_STABLE_PRIVACY != 0),
         local,
         // IPv4 leaves IFA_ADDRESS out only for 0.0.0.0.
         address: address.unwrap_or_else(|| super::unspecified(family)),

@@ -93,6 +93,7 @@ fn add_v6(state: &mut Snapshot, address: &Address, up: bool) -> Result<Outcome, 
     let wider = |a: &Address| scope_v6(a) > scope_v6(address);
     let at = start + ours.iter().position(|a| !wider(a)).unwrap_or(ours.len());
     let mut new = address.clone();
+    new.stable_privacy = Volatile(false);
     let detects = new.flags & FLAG_NODAD == 0 && !state.link(new.link).is_some_and(|l| l.is_loopback());
     new.tentative = Volatile(detects);
     state.addresses.insert(at, new.clone());

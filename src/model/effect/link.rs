@@ -186,7 +186,7 @@ fn bring_v6(state: &mut Snapshot, link: &Link, of_link: &[Address]) -> Result<()
 }
 
 /// The link-local address that the kernel makes of the link's hardware address when its carrier comes, if it speaks IPv6.
-/// A generation mode that the snapshot does not know is taken for the kernel's default.
+/// A generation mode that the snapshot does not know is taken for the kernel's default; what a secret makes is not known.
 pub(crate) fn link_local_to_come(state: &Snapshot, link: &Link) -> Option<Address> {
     speaks_v6(state, link).then(|| link_local(state, link)).flatten()
 }
@@ -220,6 +220,7 @@ fn link_local(state: &Snapshot, link: &Link) -> Option<Address> {
         scope: SCOPE_LINK,
         flags: Address::FLAG_PERMANENT,
         tentative: Volatile(true),
+        stable_privacy: Volatile(false),
         local: None,
         address: IpAddr::V6(Ipv6Addr::from(bytes)),
         broadcast: None,

@@ -57,6 +57,7 @@ pub fn receipt(
         foreign: Vec::new(),
         conflicts: conflicts.clone(),
         not_recreated: Vec::new(),
+        unshown: super::unshown::left(&lost, after),
         to_come: to_come(&lost, after).into_iter().map(Object::Address).collect(),
     };
     let mut following = Vec::new();

@@ -109,6 +109,7 @@ fn addresses_are_read_and_written() {
         scope: 0,
         flags: 0,
         tentative: Volatile(false),
+        stable_privacy: Volatile(false),
         local: Some(ip("10.3.0.2")),
         address: ip("10.3.0.2"),
         broadcast: Some(ip("10.3.0.255")),
@@ -129,6 +130,9 @@ fn addresses_are_read_and_written() {
     let v6 = address::decode(&bytes(captured::ADDRESS_V6)).unwrap().unwrap();
     assert_eq!((v6.own(), v6.address), (ip("2001:db8:9::1"), ip("2001:db8:9::2")));
     assert_eq!((v6.flags, v6.permanent, v6.lifetime.0), (0x282, true, None));
+    let stable = captured::ADDRESS_V6.replace("0800080082020000", "08000800820a0000");
+    let stable = address::decode(&bytes(&stable)).unwrap().unwrap();
+    assert!(stable == v6 && stable.stable_privacy.0 && !v6.stable_privacy.0);
     let asked = address::decode(&written(|b| address::add(b, &v6))).unwrap().unwrap();
     assert_eq!(asked.flags, 0x202, "whether it is permanent is for the kernel to say");
 }

@@ -38,6 +38,7 @@ pub(super) fn address(link: u32, family: Family, own: &str) -> Address {
         scope: 0,
         flags: 0x80,
         tentative: Volatile(false),
+        stable_privacy: Volatile(false),
         local: (family == Family::V4).then_some(own),
         address: own,
         broadcast: None,

@@ -126,3 +126,41 @@ fn privacy_addresses_and_advertised_routes_are_named_beforehand() {
     let proof = receipt(&baseline, &before, &now, &[cut], &[]);
     assert!(proof.is_clean() && proof.not_recreated.len() == 2, "{proof:#?}");
 }
+
+#[test]
+fn what_no_snapshot_shows_is_said_before_the_cut_and_in_the_receipt_in_the_same_words() {
+    let mut baseline = everything();
+    let marked = "fd00::1".parse::<std::net::IpAddr>().unwrap();
+    for address in baseline.addresses.iter_mut().filter(|a| a.own() == marked) {
+        address.stable_privacy.0 = true;
+    }
+    let cut = cut(&[2], Vec::new());
+    let said: Vec<String> = super::super::unshown(&baseline, &cut)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let equals = |prefix: &str| format!("-6 {prefix}: the place of a link's route among equals");
+    let mark = "inet6 fd00::1/64: its mark stable-privacy".to_owned();
+    assert_eq!(said, [equals("fe80::/64"), equals("ff00::/8"), mark.clone()]);
+    let mut now = baseline.clone();
+    carry_out(&mut now, &cut);
+    let before = now.clone();
+    run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+    let left = |now: &Snapshot| -> Vec<String> {
+        let proof = receipt(&baseline, &before, now, std::slice::from_ref(&cut), &[]);
+        assert!(proof.is_clean() && proof.baseline == proof.after, "{proof:#?}");
+        proof.unshown.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(left(&now), said);
+    // Where the kernel was quicker and made the address itself, it has its mark.
+    for address in now.addresses.iter_mut().filter(|a| a.own() == marked) {
+        address.stable_privacy.0 = true;
+    }
+    assert_eq!(left(&now), said[..2]);
+    let untouched = super::cut(&[4], vec![]);
+    assert!(
+        !super::super::unshown(&baseline, &untouched)
+            .iter()
+            .any(|x| x.to_string() == mark)
+    );
+}
