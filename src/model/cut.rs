@@ -75,4 +75,7 @@ pub struct Lifeline {
     pub inside: Vec<IpNet>,
     /// Only over this link: index and name.
     pub link: Option<(u32, InterfaceName)>,
+    /// The tunnels whose outer packets it keeps.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub carries: BTreeSet<u32>,
 }

@@ -226,6 +226,9 @@ pub struct LifelineSpec {
     pub inside: Vec<IpNet>,
     /// Only over links that match this glob pattern.
     pub interface: Option<String>,
+    /// Glob patterns of tunnels whose outer packets it keeps, so that lifelines may go through them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carries: Vec<String>,
 }
 
 /// A transport protocol of a lifeline.

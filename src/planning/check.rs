@@ -13,6 +13,7 @@
 //! - Of a route with several legs each leg that is up is followed, whatever the kernel's hash would choose; 64 destinations
 //!   behind such routes are asked for. Marks are 0, and users are root.
 
+mod carried;
 mod holes;
 mod packet;
 mod probes;
@@ -26,6 +27,7 @@ use crate::model::effect;
 use crate::model::plan::Step;
 use crate::model::snapshot::{Object, Snapshot};
 
+pub use carried::{check_carried, lost_parts};
 use probes::Probe;
 use walker::{Tables, Walker};
 

@@ -76,6 +76,23 @@ pub enum Refusal {
         /// The link.
         link: String,
     },
+    /// A lifeline goes over a link whose frames or packets go over another one, where nothing keeps them.
+    #[error(
+        "lifeline {lifeline} to {peer} goes over {link}, of kind {kind}; what carries that may go over {below}, and the cut \
+         takes it there"
+    )]
+    LifelineCarriedByCut {
+        /// The lifeline.
+        lifeline: String,
+        /// The peer.
+        peer: IpNet,
+        /// Its link.
+        link: InterfaceName,
+        /// The kind of that.
+        kind: String,
+        /// The link below.
+        below: InterfaceName,
+    },
     /// A lifeline goes over a route that the cut withdraws.
     #[error("lifeline {lifeline} to {peer} has no route left once the cut has withdrawn its routes")]
     LifelineWithoutRoute {
@@ -201,6 +218,7 @@ impl Refusal {
             Self::UnresolvedPeer { .. } => "unresolved-peer",
             Self::LifelineLink { .. } => "lifeline-link-missing",
             Self::LifelineOnDownLink { .. } => "lifeline-on-down-link",
+            Self::LifelineCarriedByCut { .. } => "lifeline-carried-by-cut",
             Self::LifelineWithoutRoute { .. } => "lifeline-without-route",
             Self::GateCannotTell { .. } => "gate-cannot-tell",
             Self::ForeignQdisc { .. } => "foreign-qdisc",
@@ -230,6 +248,10 @@ impl Refusal {
             Self::UnresolvedPeer { .. } => "write the address into the policy, or see that the name resolves now",
             Self::LifelineLink { .. } => "compare the lifeline's interface with `ip link`",
             Self::LifelineOnDownLink { .. } => "use gate and seal for this link, or leave it out of the scope",
+            Self::LifelineCarriedByCut { .. } => {
+                "take the link below out of the scope; below a VLAN, seal alone will do; name a tunnel in `carries` of a lifeline \
+                 that keeps its outer packets"
+            }
             Self::LifelineWithoutRoute { .. } => "use gate and seal, or add a route for the peer that the cut leaves",
             Self::GateCannotTell { .. } => "add method seal, or cut all three directions",
             Self::ForeignQdisc { .. } => "use seal, or leave the link out of the scope",

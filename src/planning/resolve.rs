@@ -237,6 +237,7 @@ fn lifelines(
     let mut all = Vec::new();
     for spec in &policy.lifelines {
         let peers = peers(spec, pinned)?;
+        let carries = carries(spec, host)?;
         for link in lifeline_links(spec, host)? {
             all.push(Lifeline {
                 name: spec.name.clone(),
@@ -246,6 +247,7 @@ fn lifelines(
                 direction: spec.direction,
                 inside: spec.inside.iter().map(IpNet::trunc).collect(),
                 link,
+                carries: carries.clone(),
             });
         }
     }
@@ -273,6 +275,13 @@ fn peers(spec: &LifelineSpec, pinned: &BTreeMap<String, Vec<IpAddr>>) -> Result<
     peers.sort();
     peers.dedup();
     Ok(peers)
+}
+
+/// The links that match `carries`. A tunnel that is not there yet carries no lifeline, and may come later.
+fn carries(spec: &LifelineSpec, host: &Snapshot) -> Result<BTreeSet<u32>, Refusal> {
+    let wanted: Vec<GlobMatcher> = spec.carries.iter().map(|t| pattern(t)).collect::<Result<_, _>>()?;
+    let picked = host.links.iter().filter(|l| can_be_cut(l) && matches(l, &wanted));
+    Ok(picked.map(|l| l.index).collect())
 }
 
 /// One lifeline for each link that its pattern matches, or one for all links.

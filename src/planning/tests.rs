@@ -1,6 +1,7 @@
 //! The planner against the model kernel: golden plans, laws, and packets followed through every intermediate state.
 
 mod armed;
+mod carried;
 mod coverage;
 mod golden;
 pub(super) mod hosts;

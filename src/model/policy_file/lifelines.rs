@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::draft::{DIRECTIONS, LABEL_MAX_CHARS, PREFIXES_MAX};
+use super::draft::{DIRECTIONS, LABEL_MAX_CHARS, PATTERNS_MAX, PREFIXES_MAX};
 use super::fields::{At, List, Raw, Section, list, word};
 use super::problems::{Code, Problem, Report};
 use super::values::{Peer, pattern, peer, ports, prefix, text};
@@ -30,6 +30,7 @@ pub(super) struct LifelineDraft {
     inside: Option<List<IpNet>>,
     /// None inside: over any link.
     pub(super) interface: Option<Option<At<String>>>,
+    carries: Option<List<String>>,
 }
 
 impl LifelineDraft {
@@ -62,6 +63,10 @@ impl LifelineDraft {
                 Some(raw) => pattern(raw, report).map(Some),
                 None => Some(None),
             },
+            carries: match section.optional("carries") {
+                Some(raw) => list(raw, PATTERNS_MAX, report, pattern),
+                None => Some(At::none(raw.span())),
+            },
         };
         section.finish(report);
         Some(At::new(draft, raw.span()))
@@ -73,6 +78,7 @@ impl LifelineDraft {
         self.ports_have_a_protocol(report);
         self.inside_is_for_forwarded_traffic(report);
         self.something_is_left_to_cut(report);
+        self.what_it_carries_is_the_hosts(report);
     }
 
     fn peers_are_named(&self, report: &mut Report) {
@@ -111,6 +117,24 @@ impl LifelineDraft {
         }
     }
 
+    /// The outer packets of a tunnel of this host begin and end here, and are what TCP, UDP or another protocol carries.
+    fn what_it_carries_is_the_hosts(&self, report: &mut Report) {
+        let (Some(carries), Some(direction), Some(protocol)) = (&self.carries, &self.direction, &self.protocol) else {
+            return;
+        };
+        let why = match (direction.value, protocol.value) {
+            (Direction::Forward, _) => "`carries` is for tunnels of this host; what is forwarded carries none of them",
+            (_, Transport::Icmp) => "no tunnel is carried by icmp",
+            (Direction::In | Direction::Out, Transport::Any | Transport::Tcp | Transport::Udp) => return,
+        };
+        if !carries.value.is_empty() {
+            let problem = Problem::new(Code::LifelineCarries, carries.span.clone(), why);
+            report.push(
+                problem.hint("keep a tunnel's outer packets with direction \"in\" or \"out\" and its own protocol"),
+            );
+        }
+    }
+
     fn something_is_left_to_cut(&self, report: &mut Report) {
         let (Some(peers), Some(protocol), Some(inside)) = (&self.peers, &self.protocol, &self.inside) else {
             return;
@@ -145,6 +169,7 @@ impl LifelineDraft {
             direction: self.direction?.value,
             inside: self.inside?.values(),
             interface: self.interface?.map(|pattern| pattern.value),
+            carries: self.carries?.values(),
         })
     }
 }

@@ -64,6 +64,7 @@ codes! {
     LifelineOfEverything "policy-lifeline-of-everything" "A lifeline that leaves nothing to cut."
     LifelinePorts "policy-lifeline-ports" "Ports for a protocol that has none."
     LifelineInside "policy-lifeline-inside" "`inside` for traffic that is not forwarded."
+    LifelineCarries "policy-lifeline-carries" "`carries` for what is no outer packet of a tunnel of this host."
     UnknownPeople "policy-unknown-people" "A user or a group that this host does not have."
     Limits "policy-limits" "Limits that contradict one another, or no end."
     Public "policy-public" "It affects the public without what that needs."

@@ -192,7 +192,7 @@ fn of_peer(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Vec<Probe> {
 
 /// Each link, next hop and own address with which this host could reach a peer. Where a cut stands already, only the
 /// lifeline's own packets may tell.
-fn ways_to(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Vec<(u32, IpAddr, IpAddr)> {
+pub(super) fn ways_to(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Vec<(u32, IpAddr, IpAddr)> {
     let any = if peer.is_ipv4() {
         IpAddr::from([0; 4])
     } else {
@@ -228,7 +228,7 @@ fn ways_to(walker: &Walker, lifeline: &Lifeline, peer: IpAddr) -> Vec<(u32, IpAd
 }
 
 /// The links and gateways that the kernel could choose for a packet of this host.
-fn legs(walker: &Walker, packet: &Packet) -> Vec<(u32, Option<IpAddr>)> {
+pub(super) fn legs(walker: &Walker, packet: &Packet) -> Vec<(u32, Option<IpAddr>)> {
     let fates = walker.fates(packet, From::Here).into_iter();
     let out = |fate| match fate {
         Fate::Out(link, gateway) => Some((link, gateway)),
@@ -381,7 +381,7 @@ fn conversation(
 }
 
 /// Hosts behind this gateway that a forward lifeline reaches, with their links; without a list, one a connected subnet.
-fn insides(walker: &Walker, lifeline: &Lifeline, peer: IpAddr, link: u32) -> Vec<(IpAddr, u32)> {
+pub(super) fn insides(walker: &Walker, lifeline: &Lifeline, peer: IpAddr, link: u32) -> Vec<(IpAddr, u32)> {
     let of_family = |n: &IpNet| n.addr().is_ipv4() == peer.is_ipv4();
     let subnets = || {
         let others = walker

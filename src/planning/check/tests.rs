@@ -47,6 +47,7 @@ fn lifeline(direction: Direction, protocol: Transport, ports: &[u16]) -> Lifelin
         direction,
         inside: Vec::new(),
         link: None,
+        carries: BTreeSet::new(),
     }
 }
 

@@ -305,7 +305,8 @@ impl<'a> Walker<'a> {
         })
     }
 
-    fn ways(&self, route: &Route) -> Vec<Way> {
+    /// The legs of a route with their gateways, its nexthop object's included.
+    pub fn ways(&self, route: &Route) -> Vec<Way> {
         let find = |id: u32| self.state.nexthop(id);
         if let Some(nexthop) = route.nexthop.and_then(find) {
             let members = nexthop.group.iter().filter_map(|(id, _)| find(*id));

@@ -64,6 +64,7 @@ fn cut() -> Cut {
             direction: Direction::In,
             inside: Vec::new(),
             link: Some((2, "uplink".parse().unwrap())),
+            carries: BTreeSet::new(),
         }],
         next_hops: BTreeSet::from([(2, "192.0.2.1".parse().unwrap())]),
         keep: Keep {
