@@ -98,6 +98,8 @@ pub enum Traffic {
     PacketSockets,
     /// ARP and neighbour discovery.
     NeighbourResolution,
+    /// What keeps a link itself: spanning tree, LACP, 802.1X.
+    LinkControl,
     /// Frames between two ports of a bridge on this host.
     Bridged,
     /// AF_PACKET sockets with PACKET_QDISC_BYPASS.

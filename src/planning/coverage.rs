@@ -16,7 +16,7 @@ use crate::model::policy::{Direction, Method};
 use crate::model::snapshot::Snapshot;
 
 /// Every kind of traffic, in the order of the rows.
-pub const ALL_TRAFFIC: [Traffic; 15] = [
+pub const ALL_TRAFFIC: [Traffic; 16] = [
     Traffic::LocalOutV4,
     Traffic::LocalOutV6,
     Traffic::LocalInV4,
@@ -29,6 +29,7 @@ pub const ALL_TRAFFIC: [Traffic; 15] = [
     Traffic::MulticastIn,
     Traffic::PacketSockets,
     Traffic::NeighbourResolution,
+    Traffic::LinkControl,
     Traffic::Bridged,
     Traffic::QdiscBypass,
     Traffic::NewLinks,
@@ -64,6 +65,7 @@ enum Kind {
     MulticastIn,
     Packets,
     Neighbours,
+    Control,
     Bridged,
     Bypass,
     NewLinks,
@@ -84,6 +86,7 @@ impl Kind {
             Traffic::MulticastIn => Self::MulticastIn,
             Traffic::PacketSockets => Self::Packets,
             Traffic::NeighbourResolution => Self::Neighbours,
+            Traffic::LinkControl => Self::Control,
             Traffic::Bridged => Self::Bridged,
             Traffic::QdiscBypass => Self::Bypass,
             Traffic::NewLinks => Self::NewLinks,
@@ -97,6 +100,7 @@ impl Kind {
             | Self::MulticastIn
             | Self::Packets
             | Self::Neighbours
+            | Self::Control
             | Self::Bridged
             | Self::Bypass
             | Self::NewLinks => None,
@@ -191,6 +195,7 @@ impl View<'_> {
             | Kind::MulticastIn
             | Kind::Packets
             | Kind::Neighbours
+            | Kind::Control
             | Kind::Bridged
             | Kind::Bypass
             | Kind::NewLinks => (Fate::Passes, "withdrawn and null routes do not carry it"),
@@ -214,6 +219,7 @@ impl View<'_> {
             | Kind::MulticastIn
             | Kind::Packets
             | Kind::Neighbours
+            | Kind::Control
             | Kind::Bypass => (Fate::Stopped, ""),
         }
     }

@@ -14,7 +14,7 @@ use super::slots;
 use crate::model::cut::{Cut, Lifeline};
 use crate::model::object::{Family, Route};
 use crate::model::plan::Kept;
-use crate::model::policy::{Direction, Method, Policy};
+use crate::model::policy::{Direction, Method, Policy, Transport};
 use crate::model::snapshot::{Object, Snapshot};
 use crate::model::text::LinkNames;
 
@@ -56,9 +56,15 @@ fn by_method(cut: &Cut, lifeline: &Lifeline, method: Method) -> Option<String> {
             } else {
                 ""
             };
+            // Fragments carry no ports, and u32 does not look behind the IPv6 fragment header (`rows`).
+            let whole = if lifeline.protocol == Transport::Udp && !lifeline.ports.is_empty() {
+                "; a datagram in fragments does not pass, because they have no ports"
+            } else {
+                ""
+            };
             Some(format!(
                 "gate: tc filters that pass it by address, protocol and port, with ARP, neighbour discovery and path \
-                 MTU messages{everywhere}"
+                 MTU messages{everywhere}{whole}"
             ))
         }
         Method::Seal => Some(by_rules(lifeline)),

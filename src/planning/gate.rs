@@ -4,14 +4,16 @@
 //! A shared block cannot tell its links apart: all gated links share lifelines and families. On an armed host a link is
 //! cut through the blocks that stand on it, if all links that are bound to them are cut the same way.
 
+mod passes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::passes::{Passes, passes};
 use super::Refusal;
 use super::desired::Desired;
-use super::flow::{self, Course};
 use super::ours::{IFB_INDEX, IFB_NAME, Pair, ifb, is_egress_block, is_our_filter, is_our_link, is_our_qdisc};
 use super::resolve::widen;
-use super::rows::{self, Row};
+use super::rows;
 use crate::model::cut::{Cut, Reach};
 use crate::model::names::InterfaceName;
 use crate::model::object::{Attach, Family, Filter, FilterEntries, Qdisc, Verdict};
@@ -23,14 +25,21 @@ pub const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const ALL: u16 = 0x0003;
-/// u32 numbers the entries of a hash bucket from 0x800 to 0xfff (`gen_new_kid()` in `net/sched/cls_u32.c`).
-const ROWS_MAX: usize = 2048;
+/// ETH_P_802_2 (spanning tree), ETH_P_SLOW (LACP), ETH_P_PAE (802.1X).
+const LLC: u16 = 0x0004;
+const SLOW: u16 = 0x8809;
+const PAE: u16 = 0x888e;
 /// ARP, IPv4, IPv6 and the drop each need a preference, because one `tcf_proto` holds one ethertype.
 const PREFERENCES_NEEDED: u16 = 4;
+/// What keeps a link needs three more.
+const CONTROL_PREFERENCES: u16 = 3;
 
 /// The preferences of our filters at one place.
 #[derive(Clone, Copy, Debug)]
 struct Preferences {
+    llc: u16,
+    slow: u16,
+    pae: u16,
     arp: u16,
     v4: u16,
     v6: u16,
@@ -38,6 +47,9 @@ struct Preferences {
 }
 
 const USUAL: Preferences = Preferences {
+    llc: 4,
+    slow: 6,
+    pae: 8,
     arp: 10,
     v4: 12,
     v6: 14,
@@ -197,69 +209,6 @@ fn drop_protocol(families: &BTreeSet<Family>) -> u16 {
     }
 }
 
-/// What passes on one side.
-#[derive(Clone, Debug, Default)]
-struct Passes {
-    arp: Vec<Row>,
-    v4: Vec<Row>,
-    v6: Vec<Row>,
-}
-
-/// What passes on the ingress side, and on the egress side.
-fn passes(cuts: &[Cut], families: &BTreeSet<Family>) -> Result<[Passes; 2], Refusal> {
-    let ingress = side(cuts, families, Course::Arrives)?;
-    let egress = side(cuts, families, Course::Leaves)?;
-    Ok([ingress, egress])
-}
-
-fn side(cuts: &[Cut], families: &BTreeSet<Family>, course: Course) -> Result<Passes, Refusal> {
-    let mut passes = Passes::default();
-    if families.contains(&Family::V4) {
-        let v4 = flow_rows(cuts, Family::V4, course);
-        // ARP is no IPv4: where only IPv4 is dropped it passes without a filter.
-        if !v4.is_empty() && families.contains(&Family::V6) {
-            passes.arp.push((rows::everything(), Verdict::Pass));
-        }
-        passes.v4 = limited(v4)?;
-    }
-    if families.contains(&Family::V6) {
-        let mut v6 = flow_rows(cuts, Family::V6, course);
-        if !v6.is_empty() {
-            v6.extend(rows::neighbour_discovery());
-        }
-        if cuts.iter().any(|c| c.keep.router_advertisements) {
-            v6.extend(rows::router_discovery());
-        }
-        passes.v6 = limited(v6)?;
-    }
-    Ok(passes)
-}
-
-fn flow_rows(cuts: &[Cut], family: Family, course: Course) -> Vec<Row> {
-    let flows = flow::flows(cuts, family);
-    let here = flows
-        .iter()
-        .filter(|f| f.course == course || f.course == Course::Passes);
-    let mut all: Vec<Row> = here.flat_map(rows::of_flow).collect();
-    if flow::keeps_any(cuts, family) {
-        all.push(rows::path_mtu(family));
-    }
-    all
-}
-
-fn limited(mut rows: Vec<Row>) -> Result<Vec<Row>, Refusal> {
-    rows.sort();
-    rows.dedup();
-    if rows.len() > ROWS_MAX {
-        return Err(Refusal::TooMany {
-            what: "filter rows for lifelines",
-            count: rows.len(),
-            limit: ROWS_MAX,
-        });
-    }
-    Ok(rows)
-}
-
 struct Layout<'a> {
     baseline: &'a Snapshot,
     passes: [Passes; 2],
@@ -314,6 +263,9 @@ impl Layout<'_> {
         let passes = &self.passes[usize::from(is_egress(attach))];
         let drop = vec![(rows::everything(), Verdict::DropInto(IFB_INDEX))];
         let wanted = [
+            (at.llc, LLC, passes.control.clone()),
+            (at.slow, SLOW, passes.control.clone()),
+            (at.pae, PAE, passes.authentication.clone()),
             (at.arp, ARP, passes.arp.clone()),
             (at.v4, IPV4, passes.v4.clone()),
             (at.v6, IPV6, passes.v6.clone()),
@@ -343,19 +295,25 @@ impl Layout<'_> {
         if lowest > USUAL.drop {
             return Ok(USUAL);
         }
-        if lowest <= PREFERENCES_NEEDED {
+        let control = !self.passes[usize::from(is_egress(attach))].control.is_empty();
+        let needed = PREFERENCES_NEEDED + if control { CONTROL_PREFERENCES } else { 0 };
+        if lowest <= needed {
             return Err(Refusal::NoRoomForFilters {
                 link: link.clone(),
                 lowest,
-                needed: PREFERENCES_NEEDED,
+                needed,
             });
         }
-        let arp = lowest - PREFERENCES_NEEDED;
+        // Without filters for what keeps the link their preferences may be below 1.
+        let before = |places: u16| lowest.saturating_sub(places);
         Ok(Preferences {
-            arp,
-            v4: arp + 1,
-            v6: arp + 2,
-            drop: arp + 3,
+            llc: before(7),
+            slow: before(6),
+            pae: before(5),
+            arp: before(4),
+            v4: before(3),
+            v6: before(2),
+            drop: before(1),
         })
     }
 }

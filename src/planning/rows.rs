@@ -24,6 +24,26 @@ const NEIGHBOUR_DISCOVERY: [u8; 4] = [133, 134, 135, 136];
 /// Those that concern routers.
 const ROUTER_DISCOVERY: [u8; 2] = [133, 134];
 
+/// The first and the other four bytes of the MAC addresses 01:80:c2:00:00:00 to 0f, which no bridge forwards (IEEE 802.1Q
+/// section 8.6.3), as words before the network header. Whole words, because that is where the kernel reads.
+const RESERVED_GROUP: [U32Match; 2] = [
+    U32Match {
+        offset: -16,
+        value: 0x0000_0180,
+        mask: 0x0000_ffff,
+    },
+    U32Match {
+        offset: -12,
+        value: 0xc200_0000,
+        mask: 0xffff_fff0,
+    },
+];
+
+/// Frames to addresses that no bridge forwards: what keeps the link itself, and loops out of it.
+pub fn reserved_group() -> Row {
+    passing(RESERVED_GROUP.to_vec())
+}
+
 /// Matches every packet.
 pub fn everything() -> Vec<U32Match> {
     vec![U32Match {

@@ -20,6 +20,7 @@ impl View<'_> {
             Kind::MulticastOut | Kind::MulticastIn => self.of_the_families(),
             Kind::Packets => self.gated_packets(inbound, out),
             Kind::Neighbours => self.gated_neighbours(),
+            Kind::Control => self.gated_control(),
             Kind::Bridged => self.gated_bridges(),
             Kind::Bypass => (
                 Fate::Passes,
@@ -92,6 +93,30 @@ impl View<'_> {
         }
     }
 
+    /// Whether anything passes that a link must carry.
+    fn keeps_links(&self) -> bool {
+        let cut = std::slice::from_ref(self.cut);
+        let kept = Family::BOTH.iter().any(|f| !flow::flows(cut, *f).is_empty());
+        kept || self.cut.keep.router_advertisements
+    }
+
+    fn gated_control(&self) -> Verdict {
+        if self.one_family().is_some() {
+            (Fate::Passes, "it is neither IPv4 nor IPv6")
+        } else if self.keeps_links() {
+            (
+                Fate::Passes,
+                "spanning tree, LACP, 802.1X: without them the link, or all of its network, is lost",
+            )
+        } else {
+            match (self.has(Direction::In), self.has(Direction::Out)) {
+                (true, true) => (Fate::Stopped, ""),
+                (true, false) => (Fate::Partly, "it leaves, and does not arrive"),
+                (false, _) => (Fate::Partly, "it arrives, and does not leave"),
+            }
+        }
+    }
+
     fn gated_bridges(&self) -> Verdict {
         let is_port = |master: Option<u32>| master.is_some_and(|m| self.is_bridge(m));
         let ports = self.host.links.iter().filter(|l| is_port(l.master));
@@ -100,6 +125,12 @@ impl View<'_> {
             (Fate::Passes, "no bridge port is in the scope")
         } else if !open.is_empty() {
             (Fate::Partly, "between ports outside the scope it goes on")
+        } else if self.one_family().is_none() && self.keeps_links() {
+            (
+                Fate::Partly,
+                "what passes the links passes between ports too: lifelines' packets between any two hosts as their \
+                 filters have them, ARP, neighbour discovery, path MTU messages, DHCP and router advertisements where kept",
+            )
         } else {
             self.of_the_families()
         }

@@ -18,6 +18,7 @@ impl View<'_> {
                 | Kind::MulticastIn
                 | Kind::Packets
                 | Kind::Neighbours
+                | Kind::Control
                 | Kind::Bridged
                 | Kind::Bypass => (Fate::Passes, "only forwarding between the zones is cut"),
             };
@@ -40,7 +41,7 @@ impl View<'_> {
                 "routed traffic is cut on new links at once, the rest is not",
             ),
             Kind::NewLinks => (Fate::Passes, LISTED),
-            Kind::MulticastIn | Kind::Neighbours | Kind::Packets | Kind::Bridged | Kind::Bypass => {
+            Kind::MulticastIn | Kind::Neighbours | Kind::Control | Kind::Packets | Kind::Bridged | Kind::Bypass => {
                 (Fate::Passes, "it goes past rules")
             }
         }

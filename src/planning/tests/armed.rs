@@ -27,7 +27,7 @@ fn touches_qdiscs(changes: &[Change]) -> bool {
 
 #[test]
 fn arming_and_disarming_leave_exactly_the_state_before_at_every_point() {
-    for before in [gateway(), super::hosts::gateway_with_foreign_filter(6)] {
+    for before in [gateway(), super::hosts::gateway_with_foreign_filter(8)] {
         let policies = additive_policies();
         let goal = armed(&before, &policies);
         let all: Vec<Change> = goal
@@ -76,7 +76,7 @@ fn a_cut_of_an_armed_host_puts_no_qdisc_anywhere_and_flips_two_filters_for_each_
         let flip: Vec<_> = way.iter().filter(|s| s.phase == Phase::Flip).collect();
         assert_eq!((flip.len(), flip[0].changes.len()), (1, 2), "{flip:#?}");
         let laid: usize = way.iter().map(|s| s.changes.len()).sum();
-        assert!(laid <= 8, "{laid} changes for {links} links");
+        assert!(laid <= 14, "{laid} changes for {links} links");
         assert_eq!(check(&way, &armed, &cuts), Ok(()));
         let mut state = armed.clone();
         carry_out(&mut state, &way);

@@ -18,7 +18,7 @@ fn hosts() -> Vec<Snapshot> {
         gateway(),
         gateway_with_legs(),
         gateway_with_foreign_filter(500),
-        gateway_with_foreign_filter(6),
+        gateway_with_foreign_filter(8),
         fitting,
         misfitting,
     ]

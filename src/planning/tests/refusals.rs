@@ -87,7 +87,7 @@ fn every_obstacle_has_its_code() {
         (
             "no-room-for-filters",
             policy("a", WHOLE, gate, SSH),
-            gateway_with_foreign_filter(4),
+            gateway_with_foreign_filter(7),
         ),
         ("name-taken", policy("a", WHOLE, gate, SSH), taken),
         (
