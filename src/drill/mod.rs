@@ -28,6 +28,8 @@ use crate::daemon::no_plan::NoPlan;
 use crate::daemon::policies::{LoadError, Policies};
 use crate::kernel::netlink::Netlink;
 use crate::kernel::{Kernel, Kinds};
+use crate::model::object::Link;
+use crate::model::snapshot::Snapshot;
 use crate::planning;
 use crate::store::audit::AUDIT;
 
@@ -119,6 +121,7 @@ pub fn run(file: &Path, source: String, arm: Arm) -> Result<Rehearsed, DrillErro
     let policies = Policies::from_source(file, source).map_err(DrillError::Policy)?;
     // What an armed host has of ours is the business of the daemon in the copy.
     let host = planning::without_ours(&Netlink::open()?.snapshot(Kinds::ALL)?, &[]);
+    carries_its_lifelines(&policies, &host)?;
     let scratch = Scratch::enter()?;
     let state = tempfile::Builder::new()
         .prefix("portcullis-drill-")
@@ -127,13 +130,33 @@ pub fn run(file: &Path, source: String, arm: Arm) -> Result<Rehearsed, DrillErro
     let copy = copy::build(&host, scratch.proof())?;
     let plan = plan(&policies, &copy.state)?;
     let state = state.path().join("state");
-    let report = Rehearsal::start(&copy, policies, &state, arm)?.run(&plan, begun)?;
+    let mut report = Rehearsal::start(&copy, policies, &state, arm)?.run(&plan, begun)?;
+    report.not_probed.extend(host.links.iter().filter_map(not_below));
     // No rehearsal fills a file of the log.
     let log = std::fs::read_to_string(state.join(AUDIT)).map_err(DrillError::State)?;
     Ok(Rehearsed { report, log })
 }
 
-fn plan(policies: &Policies, state: &crate::model::snapshot::Snapshot) -> Result<crate::model::plan::Plan, DrillError> {
+/// In the copy a cable stands in for each link, so what carries a VLAN or a tunnel shows on the host alone.
+fn carries_its_lifelines(policies: &Policies, host: &Snapshot) -> Result<(), DrillError> {
+    match plan(policies, host) {
+        Err(DrillError::Plan { code, why, hint }) if code == planning::CARRIED_BY_CUT => {
+            Err(DrillError::Plan { code, why, hint })
+        }
+        // Whatever else is in the way is in the way in the copy, too, or is not copied, which the report says.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn not_below(link: &Link) -> Option<String> {
+    let kind = link.kind.as_deref().filter(|_| link.is_carried())?;
+    Some(format!(
+        "what carries {}: in the copy a cable stands in for the {kind}",
+        link.name
+    ))
+}
+
+fn plan(policies: &Policies, state: &Snapshot) -> Result<crate::model::plan::Plan, DrillError> {
     let refused = |NoPlan { code, why, hint }: NoPlan| DrillError::Plan { code, why, hint };
     let loaded = policies.iter().next().ok_or_else(|| {
         refused(NoPlan {

@@ -160,7 +160,8 @@ directions = [\"in\", \"out\", \"forward\"]
 
 fn lifeline(survey: &Survey, session: Option<OwnSession>) -> String {
     let port = session.map_or(SSH_PORT, |s| s.port);
-    match &survey.management {
+    let carried: String = survey.carried.iter().map(below).collect();
+    let kept = match &survey.management {
         Management::Peer { peer, net } => format!(
             "
 # {peer} is where you sit now, by SSH_CONNECTION. Add whoever else must get in: you may be elsewhere then.
@@ -180,7 +181,19 @@ fn lifeline(survey: &Survey, session: Option<OwnSession>) -> String {
             "\n# SSH over the other links goes on by itself: they are not cut, so it needs no lifeline.\n".to_owned()
         }
         Management::Unknown => console_only(),
-    }
+    };
+    carried + &kept
+}
+
+/// A way in that lies within something else.
+fn below((name, kind): &(String, String)) -> String {
+    format!(
+        "
+# {name} is a way in, of kind {kind}: other links carry it. Where this policy cuts those, a plan that has a lifeline over
+# {name} is refused (lifeline-carried-by-cut), and without a lifeline over it that way is lost. Keep the outer packets of a
+# tunnel by a lifeline of their own with `carries`; put the link below a VLAN into `exclude`, or use seal alone.
+"
+    )
 }
 
 fn console_only() -> String {

@@ -47,7 +47,7 @@ pub use gate::filters_in_front;
 pub use legs::{WATCHED_MAX, can_split, leaking};
 pub use ours::{is_armed_rule, is_our_route};
 pub use plan::{plan, rules_in_front};
-pub use refusal::Refusal;
+pub use refusal::{CARRIED_BY_CUT, Refusal};
 pub use relocate::{KnownBy, relocated};
 pub use resolve::{resolve, widen};
 pub use restore::{Restoration, Wait, additive_part, grown, not_recreatable, receipt, restore, taken_in};

@@ -5,6 +5,9 @@ use ipnet::IpNet;
 use crate::model::names::InterfaceName;
 use crate::model::object::Family;
 
+/// The code of [`Refusal::LifelineCarriedByCut`]: a drill asks for it on the host itself.
+pub const CARRIED_BY_CUT: &str = "lifeline-carried-by-cut";
+
 /// Why a policy cannot be put in force on this host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -218,7 +221,7 @@ impl Refusal {
             Self::UnresolvedPeer { .. } => "unresolved-peer",
             Self::LifelineLink { .. } => "lifeline-link-missing",
             Self::LifelineOnDownLink { .. } => "lifeline-on-down-link",
-            Self::LifelineCarriedByCut { .. } => "lifeline-carried-by-cut",
+            Self::LifelineCarriedByCut { .. } => CARRIED_BY_CUT,
             Self::LifelineWithoutRoute { .. } => "lifeline-without-route",
             Self::GateCannotTell { .. } => "gate-cannot-tell",
             Self::ForeignQdisc { .. } => "foreign-qdisc",

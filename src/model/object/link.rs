@@ -5,6 +5,31 @@ use serde::{Deserialize, Serialize};
 use super::Volatile;
 use crate::model::names::InterfaceName;
 
+/// Kinds whose frames carry a tag of their own, over one link.
+const TAGGED: [&str; 2] = ["vlan", "macsec"];
+/// Kinds whose packets go within others (IFLA_INFO_KIND). `tun` is a tap, too.
+const TUNNELS: [&str; 20] = [
+    "amt",
+    "bareudp",
+    "geneve",
+    "gre",
+    "gretap",
+    "gtp",
+    "ip6gre",
+    "ip6gretap",
+    "ip6tnl",
+    "ipip",
+    "l2tpeth",
+    "ovpn",
+    "ppp",
+    "sit",
+    "tun",
+    "vti",
+    "vti6",
+    "vxlan",
+    "wireguard",
+    "xfrm",
+];
 /// A link of another network namespace: its index says nothing about links of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkAbroad {
@@ -65,5 +90,23 @@ impl Link {
     #[must_use]
     pub fn resolves_neighbours(&self) -> bool {
         self.flags & (Self::FLAG_LOOPBACK | Self::FLAG_NOARP) == 0
+    }
+
+    /// Whether its frames go over the link below with a tag of their own.
+    #[must_use]
+    pub fn is_tagged(&self) -> bool {
+        self.kind.as_deref().is_some_and(|kind| TAGGED.contains(&kind))
+    }
+
+    /// Whether its packets go within others, as this host's own.
+    #[must_use]
+    pub fn is_tunnel(&self) -> bool {
+        self.kind.as_deref().is_some_and(|kind| TUNNELS.contains(&kind))
+    }
+
+    /// Whether its packets look otherwise on the link that they really leave by.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        self.is_tagged() || self.is_tunnel()
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Survey {
     pub(super) links: Vec<SeenLink>,
     /// Who administers this host over the links of the scope.
     pub(super) management: Management,
+    /// The links by which they come that others carry, with their kinds.
+    pub(super) carried: Vec<(String, String)>,
     /// What shows that DHCP is in use.
     pub(super) dhcp: Option<String>,
     /// What shows that router advertisements are in use.
@@ -60,6 +62,7 @@ impl Survey {
         Self {
             links: others.map(|l| SeenLink::of(l, host, &uplinks)).collect(),
             management: management(host, &links, cut, session),
+            carried: carried(host, &links, session),
             dhcp: dhcp(host),
             router_advertisements: router_advertisements(host),
         }
@@ -120,6 +123,20 @@ fn management(host: &Snapshot, links: &BTreeSet<u32>, cut: &BTreeSet<u32>, sessi
         None if !over(links).is_empty() => Management::OtherLinks,
         None => Management::Unknown,
     }
+}
+
+/// VLANs, MACsec links and tunnels by which whoever administers this host comes.
+fn carried(host: &Snapshot, links: &BTreeSet<u32>, session: Option<OwnSession>) -> Vec<(String, String)> {
+    let ways: BTreeSet<u32> = match session.map(|s| s.peer) {
+        Some(peer) => route_to(host, peer).map(|r| links_of(r, host)).unwrap_or_default(),
+        None => links.clone(),
+    };
+    let found = ways.into_iter().filter_map(|index| host.link(index));
+    let leads_in = |l: &&Link| session.is_some() || !private_prefixes(host, &BTreeSet::from([l.index])).is_empty();
+    let carried = found.filter(|l| l.is_carried()).filter(leads_in);
+    carried
+        .map(|l| (l.name.to_string(), l.kind.clone().unwrap_or_default()))
+        .collect()
 }
 
 /// By longest prefix in any table but `local`: near enough to see over which link a peer comes.

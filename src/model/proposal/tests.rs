@@ -62,6 +62,26 @@ fn laptop() -> Snapshot {
 }
 
 #[test]
+fn a_way_in_that_other_links_carry_is_named() {
+    let mut state = site();
+    let said = |state: &Snapshot, scope, peer: Option<&str>| {
+        let (text, _) = proposed(state, scope, peer.and_then(session));
+        text.contains("ab1 is a way in, of kind wireguard")
+    };
+    for (kind, wanted) in [("dummy", false), ("wireguard", true)] {
+        state.links[2].kind = Some(kind.to_owned());
+        for scope in [ProposedScope::Host, ProposedScope::Uplinks] {
+            assert_eq!(said(&state, scope, Some("10.9.0.3")), wanted, "{kind}");
+            assert_eq!(said(&state, scope, None), wanted, "{kind}");
+            assert!(
+                !said(&state, scope, Some("192.0.2.9")),
+                "it comes over the uplink itself"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_site_is_isolated_but_for_its_private_networks() {
     insta::assert_snapshot!(proposed(&site(), ProposedScope::Host, None).0);
 }

@@ -28,31 +28,6 @@ use crate::model::policy::{Direction, Method};
 use crate::model::snapshot::Snapshot;
 use crate::planning::Refusal;
 
-/// Kinds whose frames carry a tag of their own, over one link.
-const TAGGED: [&str; 2] = ["vlan", "macsec"];
-/// Kinds whose packets go within others (IFLA_INFO_KIND). `tun` is a tap, too.
-const TUNNELS: [&str; 20] = [
-    "amt",
-    "bareudp",
-    "geneve",
-    "gre",
-    "gretap",
-    "gtp",
-    "ip6gre",
-    "ip6gretap",
-    "ip6tnl",
-    "ipip",
-    "l2tpeth",
-    "ovpn",
-    "ppp",
-    "sit",
-    "tun",
-    "vti",
-    "vti6",
-    "vxlan",
-    "wireguard",
-    "xfrm",
-];
 /// Those whose outer packets are of one family.
 const OUTER_V4: [&str; 5] = ["gre", "gretap", "ipip", "sit", "vti"];
 const OUTER_V6: [&str; 4] = ["ip6gre", "ip6gretap", "ip6tnl", "vti6"];
@@ -131,8 +106,7 @@ impl<'a> Ways<'a> {
 
     /// Most hosts have no such link, and need no walk.
     fn any_is_carried(&self) -> bool {
-        let carried = |l: &Link| is_of(l, &TAGGED) || is_of(l, &TUNNELS);
-        self.host.links.iter().any(carried)
+        self.host.links.iter().any(Link::is_carried)
     }
 
     fn keeps(&self, walker: &Walker, lifeline: &Lifeline) -> Result<(), Refusal> {
@@ -160,7 +134,7 @@ impl<'a> Ways<'a> {
         let mut seen = BTreeSet::from([link.index]);
         let mut open = vec![(link, false)];
         while let Some((upper, tagged)) = open.pop() {
-            if is_of(upper, &TUNNELS) {
+            if upper.is_tunnel() {
                 if !self.carried.contains(&upper.index) && upper.lower_abroad.is_none() {
                     let mut outer = self.outer(upper, &seen).into_iter();
                     let taken = outer.find(|l| self.takes_packets(l, upper));
@@ -170,7 +144,7 @@ impl<'a> Ways<'a> {
                 }
                 continue;
             }
-            let tagged = tagged || is_of(upper, &TAGGED);
+            let tagged = tagged || upper.is_tagged();
             for lower in self.below(upper) {
                 if tagged && self.takes_tagged(lower) {
                     return Some(lower);
@@ -185,7 +159,7 @@ impl<'a> Ways<'a> {
 
     /// The links that a link hands its frames to.
     fn below(&self, upper: &Link) -> Vec<&'a Link> {
-        let hands_down = is_of(upper, &TAGGED) || is_of(upper, &SHARED) || is_of(upper, &["veth"]);
+        let hands_down = upper.is_tagged() || is_of(upper, &SHARED) || is_of(upper, &["veth"]);
         let lower = upper.lower.filter(|_| hands_down);
         let is_bridge = is_of(upper, &["bridge"]);
         let ports = self.host.links.iter();
@@ -196,9 +170,9 @@ impl<'a> Ways<'a> {
 
     /// The links that could carry the outer packets of a tunnel.
     fn outer(&self, tunnel: &Link, above: &BTreeSet<u32>) -> Vec<&'a Link> {
-        let others: [&[&str]; 5] = [&TAGGED, &TUNNELS, &SHARED, &JOINED, &["vrf"]];
+        let others: [&[&str]; 3] = [&SHARED, &JOINED, &["vrf"]];
         let bound = tunnel.lower.and_then(|l| self.host.link(l));
-        let bound = bound.filter(|l| !others.iter().any(|kinds| is_of(l, kinds)));
+        let bound = bound.filter(|l| !l.is_carried() && !others.iter().any(|kinds| is_of(l, kinds)));
         let any = |l: &&Link| !l.is_loopback() && !is_of(l, &["ifb"]) && !above.contains(&l.index);
         bound.map_or_else(|| self.host.links.iter().filter(any).collect(), |link| vec![link])
     }
