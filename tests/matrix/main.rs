@@ -15,6 +15,7 @@ mod world;
 mod binaries;
 mod emergency;
 mod lifelines;
+mod link_control;
 mod methods;
 mod promise;
 mod shipped;

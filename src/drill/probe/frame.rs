@@ -76,6 +76,32 @@ impl Port {
         })
     }
 
+    /// Sends a frame, headers included, and asks whether `there` got it as it is.
+    ///
+    /// # Errors
+    /// If waiting fails.
+    pub fn carry(&self, frame: &[u8], there: &Self, within: Duration) -> Result<Answer, ProbeError> {
+        self.ask(frame, there, within, |seen| seen.starts_with(frame))
+    }
+
+    /// Whether a frame from one hardware address to another comes within this time.
+    ///
+    /// # Errors
+    /// If waiting fails.
+    pub fn hears(&self, from: Mac, to: Mac, within: Duration) -> Result<bool, ProbeError> {
+        let start = Instant::now();
+        let begins = [to, from].concat();
+        let mut bytes = [0; 1600];
+        while ready(&self.fd, PollFlags::POLLIN, start + within)? {
+            if let Ok(count) = recv(self.fd.as_raw_fd(), &mut bytes, MsgFlags::empty())
+                && bytes[..count].starts_with(&begins)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Asks by ARP (RFC 826) or neighbour solicitation (RFC 4861) who has `target`; `own` is of the same family.
     ///
     /// # Errors
