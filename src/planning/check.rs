@@ -27,7 +27,7 @@ use crate::model::effect;
 use crate::model::plan::Step;
 use crate::model::snapshot::{Object, Snapshot};
 
-pub use carried::{check_carried, lost_parts};
+pub use carried::check_carried;
 use probes::Probe;
 use walker::{Tables, Walker};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::check::{check_carried, lost_parts};
+use super::check::check_carried;
 use super::coverage::coverage;
 use super::desired::{Desired, desired, desired_on, keeps_lifelines, with_new_links};
 use super::ours::{is_armed_rule, is_our_rule};
@@ -54,7 +54,6 @@ pub fn plan(
     super::gate::check_front(host, &desired, &cut, &known)?;
     let mut warnings = explain::warnings(policy, &cut, &known, &desired, pinned);
     warnings.extend(legs::warnings(&cut, &known, host)?);
-    warnings.extend(lost_parts(&known, &cut));
     Ok(Plan {
         policy_digest: canonical_digest(policy),
         affects: policy.affects,

@@ -52,40 +52,6 @@ pub fn check_carried(hosts: [&Snapshot; 2], cuts: &[Cut]) -> Result<(), Refusal>
     Ok(())
 }
 
-/// What wide lifelines lose, in words: a route to a part of their peers whose link is carried by one that the cut takes.
-#[must_use]
-pub fn lost_parts(host: &Snapshot, cut: &Cut) -> Vec<String> {
-    let ways = Ways::new(host, std::slice::from_ref(cut));
-    if !ways.any_is_carried() {
-        return Vec::new();
-    }
-    let tables = Tables::of(host);
-    let walker = Walker::new(host, &tables);
-    let mut lost = BTreeSet::new();
-    for lifeline in &cut.lifelines {
-        let within = |r: &&Route| {
-            lifeline
-                .peers
-                .iter()
-                .any(|p| p.contains(&r.destination) && *p != r.destination)
-        };
-        let leads = |r: &&Route| r.kind == Route::UNICAST && r.table != Route::TABLE_LOCAL;
-        for route in host.routes.iter().filter(leads).filter(within) {
-            let over = walker.ways(route).into_iter().map(|(link, _)| link);
-            let over = over.filter(|l| lifeline.link.as_ref().is_none_or(|(only, _)| only == l));
-            for link in over.filter_map(|l| host.link(l)) {
-                lost.extend(ways.lost_below(link).map(|below| {
-                    format!(
-                        "lifeline {}: what it has in {} goes over {}, and {} carries that: the cut takes it",
-                        lifeline.name, route.destination, link.name, below.name
-                    )
-                }));
-            }
-        }
-    }
-    lost.into_iter().collect()
-}
-
 /// What the links of a host are carried by, and what cuts take of that.
 struct Ways<'a> {
     host: &'a Snapshot,
@@ -111,22 +77,33 @@ impl<'a> Ways<'a> {
 
     fn keeps(&self, walker: &Walker, lifeline: &Lifeline) -> Result<(), Refusal> {
         for peer in &lifeline.peers {
-            for link in links_of(walker, lifeline, peer)
-                .into_iter()
-                .filter_map(|l| self.host.link(l))
-            {
-                if let Some(below) = self.lost_below(link) {
-                    return Err(Refusal::LifelineCarriedByCut {
-                        lifeline: lifeline.name.clone(),
-                        peer: *peer,
-                        link: link.name.clone(),
-                        kind: link.kind.clone().unwrap_or_default(),
-                        below: below.name.clone(),
-                    });
+            for link in links_of(walker, lifeline, peer) {
+                self.keeps_over(lifeline, *peer, link)?;
+            }
+        }
+        // A wide lifeline is reached by many routes, and loses what has one of its own.
+        for route in self.host.routes.iter().filter(|r| leads_within(r, lifeline)) {
+            for (link, _) in walker.ways(route) {
+                if lifeline.link.as_ref().is_none_or(|(only, _)| *only == link) {
+                    self.keeps_over(lifeline, route.destination, link)?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn keeps_over(&self, lifeline: &Lifeline, peer: IpNet, link: u32) -> Result<(), Refusal> {
+        let Some(link) = self.host.link(link) else {
+            return Ok(());
+        };
+        let lost = |below: &Link| Refusal::LifelineCarriedByCut {
+            lifeline: lifeline.name.clone(),
+            peer,
+            link: link.name.clone(),
+            kind: link.kind.clone().unwrap_or_default(),
+            below: below.name.clone(),
+        };
+        self.lost_below(link).map_or(Ok(()), |below| Err(lost(below)))
     }
 
     /// The link that carries this one and that the cuts take, if there is one.
@@ -230,6 +207,17 @@ fn links_of(walker: &Walker, lifeline: &Lifeline, peer: &IpNet) -> BTreeSet<u32>
         links.extend(ways.filter(|link| only.is_none_or(|only| only == *link)));
     }
     links
+}
+
+/// Whether a route leads to a part of a lifeline's peers. Link-local addresses are on every link, and no peers of a prefix.
+fn leads_within(route: &Route, lifeline: &Lifeline) -> bool {
+    let is_part = |p: &IpNet| *p != route.destination && p.contains(&route.destination);
+    let link_local = match route.destination.addr() {
+        IpAddr::V4(a) => a.is_link_local(),
+        IpAddr::V6(a) => a.is_unicast_link_local(),
+    };
+    let leads_out = route.kind == Route::UNICAST && route.table != Route::TABLE_LOCAL;
+    leads_out && !link_local && !route.destination.addr().is_multicast() && lifeline.peers.iter().any(is_part)
 }
 
 /// The ways that rules choose by the addresses of a link.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::hosts::{SSH, THROUGH, UPLINK, WHOLE, WITHDRAW_DEFAULT, ZONES, gateway, policy};
 use crate::model::change::Change;
 use crate::model::effect::settle;
-use crate::model::fixture::{address, must, name, via};
+use crate::model::fixture::{address, direct, must, name};
 use crate::model::object::Link;
 use crate::model::plan::Plan;
 use crate::model::snapshot::{Object, Snapshot};
@@ -226,16 +226,25 @@ fn what_is_forwarded_to_a_tunnel_is_refused_too() {
 }
 
 #[test]
-fn a_wide_lifeline_loses_a_part_in_a_tunnel_and_the_plan_says_so() {
-    let mut host = one("wireguard");
-    must(
-        &mut host,
-        &Change::Add(Object::Route(via("10.64.0.0/10", "10.9.0.7", 10))),
-    );
+fn a_wide_lifeline_that_would_lose_a_part_is_refused() {
     let wide = SSH.replace("\"10.9.0.2\", \"fd09::2\"", "\"10.0.0.0/8\"");
-    let plan = planned(&host, UPLINK, GATE, &wide).unwrap();
-    let warned = |net: &str| plan.warnings.iter().any(|w| w.contains(net) && w.contains("top10"));
-    assert!(warned("10.64.0.0/10") && warned("10.9.0.0/24"), "{:?}", plan.warnings);
+    let refusal = planned(&one("wireguard"), UPLINK, GATE, &wide).unwrap_err();
+    assert_eq!(refusal.code(), LOST);
+    assert!(refusal.to_string().contains("10.9.0.0/24"), "{refusal}");
+    assert_eq!(verdict(&one("dummy"), UPLINK, GATE, &wide), "");
+    let elsewhere = wide.replace("10.0.0.0/8", "10.0.0.0/13");
+    assert_eq!(
+        verdict(&one("wireguard"), UPLINK, GATE, &elsewhere),
+        "",
+        "no part of it is in the tunnel"
+    );
+    let mut host = one("wireguard");
+    host.routes.retain(|r| r.link != Some(10));
+    let any = wide.replace("10.0.0.0/8", "8000::/1");
+    for (net, code) in [("fe80::/64", ""), ("fd77::/64", LOST)] {
+        must(&mut host, &Change::Add(Object::Route(direct(net, 10))));
+        assert_eq!(verdict(&host, UPLINK, GATE, &any), code, "{net}");
+    }
 }
 
 #[test]
