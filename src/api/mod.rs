@@ -26,6 +26,8 @@ pub enum HostState {
     Clear,
     /// Nothing is cut; a declaration waits for other people.
     Proposed,
+    /// No emergency, and yet something of ours in the kernel, or no rule for table `local`; or that cannot be told.
+    LeftOver,
     /// A cut is being carried out.
     Applying,
     /// A cut stands, read back from the kernel just now.
@@ -73,8 +75,8 @@ pub struct Status {
     pub lifelines_lost: Vec<String>,
     /// What stands before any cut, so that a cut need not add it.
     pub armed: ArmingView,
-    /// What a person must look at before a new emergency can begin, one line each: after a start with a damaged journal,
-    /// what is not back or not known to be.
+    /// What a person must look at, one line each: after a start with a damaged journal, what is not back or not known to
+    /// be, before which no new emergency can begin; and what stands of ours in the kernel without any emergency.
     #[serde(default)]
     pub attention: Vec<String>,
     /// What was declared without the approval that its policy demands and nobody else has looked at yet, oldest first.

@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     /// Look again every second until interrupted
     #[arg(long, conflicts_with = "check")]
     watch: bool,
-    /// Say by the exit code: 0 a cut is in force, 3 none, 6 stuck, 8 degraded
+    /// Say by the exit code: 0 a cut is in force, 3 none, 6 stuck or left over, 8 degraded
     #[arg(long)]
     check: bool,
 }
@@ -43,7 +43,7 @@ fn check(state: HostState) -> Exit {
         HostState::Clear | HostState::Proposed | HostState::Applying => Exit::NotInForce,
         HostState::InForce | HostState::Restoring => Exit::Done,
         HostState::Degraded => Exit::NotAsItShould,
-        HostState::Stuck => Exit::Partial,
+        HostState::LeftOver | HostState::Stuck => Exit::Partial,
     }
 }
 
@@ -77,6 +77,7 @@ mod tests {
             (HostState::InForce, 0),
             (HostState::Restoring, 0),
             (HostState::Degraded, 8),
+            (HostState::LeftOver, 6),
             (HostState::Stuck, 6),
         ];
         for (state, number) in table {

@@ -41,6 +41,24 @@ impl Armed {
         }
     }
 
+    /// The host with what stands of an armed one, on whatever link, and nothing else of ours.
+    #[must_use]
+    pub fn standing(now: &Snapshot) -> Self {
+        let mut armed = Self::not(now);
+        armed
+            .host
+            .links
+            .extend(now.links.iter().filter(|l| is_our_link(l)).cloned());
+        let ours = now.qdiscs.iter().filter(|q| armed_pair(q).is_some());
+        armed.host.qdiscs.extend(ours.cloned());
+        armed
+            .host
+            .rules
+            .extend(now.rules.iter().filter(|r| **r == armed_rule()).cloned());
+        armed.host.sort();
+        armed
+    }
+
     /// The same without what does not stand yet: what the steps there take away is what must not stand.
     #[must_use]
     pub fn as_far_as(&self, now: &Snapshot) -> Self {
@@ -152,6 +170,12 @@ impl Armed {
     }
 }
 
+/// The pair of a qdisc as arming puts it on a link.
+fn armed_pair(qdisc: &Qdisc) -> Option<Pair> {
+    let pair = Pair::of_qdisc(qdisc)?;
+    (*qdisc == clsact(qdisc.link, pair, Sides::BOTH)).then_some(pair)
+}
+
 /// Which class of links each pair belongs to.
 struct Pairs {
     owners: BTreeMap<Pair, usize>,
@@ -161,10 +185,7 @@ struct Pairs {
 impl Pairs {
     /// A pair that stands belongs to the first class that has a link on it.
     fn standing(now: &Snapshot, classes: &BTreeMap<BTreeSet<PolicyName>, Vec<u32>>) -> Self {
-        let of = |q: &Qdisc| {
-            let pair = Pair::of_qdisc(q)?;
-            (*q == clsact(q.link, pair, Sides::BOTH)).then_some((q.link, pair))
-        };
+        let of = |q: &Qdisc| Some((q.link, armed_pair(q)?));
         let standing: BTreeMap<u32, Pair> = now.qdiscs.iter().filter_map(of).collect();
         let mut owners = BTreeMap::new();
         for (class, links) in classes.values().enumerate() {

@@ -54,5 +54,5 @@ pub use restore::{Restoration, Wait, additive_part, grown, not_recreatable, rece
 pub use routes::{follow, ways_around};
 pub use session::loses_session;
 pub use transition::steps;
-pub use unmarked::{any_cut, without_ours};
+pub use unmarked::{any_cut, without_local, without_ours};
 pub use vigil::{Watched, watched};

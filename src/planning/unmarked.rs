@@ -52,6 +52,14 @@ pub fn without_ours(now: &Snapshot, cuts: &[Cut]) -> Snapshot {
     guess
 }
 
+/// The families that have rules, and none that gives every packet to table `local`, at whatever preference: no cut leaves
+/// a host so.
+#[must_use]
+pub fn without_local(now: &Snapshot) -> Vec<Family> {
+    let lacks = |family: &Family| now.rules_of(*family).next().is_some() && !now.rules_of(*family).any(looks_up_local);
+    Family::BOTH.into_iter().filter(lacks).collect()
+}
+
 /// Everything that cuts of ours can have taken from a host with this baseline: every link, every route that a policy can
 /// withdraw. A restore after it puts back whatever of that is missing, also what somebody else took away meanwhile.
 #[must_use]

@@ -119,7 +119,7 @@ pub(crate) fn next_after_declare(view: &EmergencyView) -> String {
 /// The state in a word, which must not be overread where no colour is shown.
 fn heading(state: HostState) -> String {
     match state {
-        HostState::Degraded | HostState::Stuck => word(&state).to_uppercase(),
+        HostState::LeftOver | HostState::Degraded | HostState::Stuck => word(&state).to_uppercase(),
         HostState::Clear | HostState::Proposed | HostState::Applying | HostState::InForce | HostState::Restoring => {
             word(&state)
         }
@@ -131,6 +131,10 @@ fn headline(state: HostState, armed: &ArmingView) -> (Paint, &'static str) {
         HostState::Clear if armed.wanted => (Paint::Calm, "no emergency, and nothing of ours in the way of a packet"),
         HostState::Clear => (Paint::Calm, "no emergency, and nothing of ours in the kernel"),
         HostState::Proposed => (Paint::Caution, "nothing is cut; a declaration waits for approval"),
+        HostState::LeftOver => (
+            Paint::Alarm,
+            "no emergency is known, but the kernel is not as it is without one: see below",
+        ),
         HostState::Applying => (Paint::Caution, "a cut is being carried out"),
         HostState::InForce => (Paint::Alarm, "the cut stands, read back from the kernel just now"),
         HostState::Restoring => (Paint::Caution, "a restore is under way"),

@@ -116,6 +116,7 @@ fn commands_say_how_it_stands_by_their_exit_code() {
         (in_state(HostState::InForce), &["status", "--check"], 0),
         (in_state(HostState::Degraded), &["status", "--check"], 8),
         (in_state(HostState::Stuck), &["status", "--check"], 6),
+        (in_state(HostState::LeftOver), &["status", "--check"], 6),
         (Answers::default(), &["doctor"], 8),
         (ready, &["doctor"], 0),
         (Answers::default(), &["revert"], 0),

@@ -6,6 +6,7 @@
 //! is armed; disarming waits for none.
 
 mod advice;
+mod strays;
 
 use std::time::Instant;
 
@@ -48,6 +49,7 @@ pub(super) struct Arming {
     /// What was there at the last look, as far as it matters.
     seen: Vec<Seen>,
     looked_ms: u64,
+    strays: strays::Strays,
 }
 
 /// A link as arming sees it: its names and kind, and what stands where our qdisc would.
@@ -60,6 +62,7 @@ impl Arming {
             due: wanted == Arm::On,
             seen: Vec::new(),
             looked_ms: 0,
+            strays: strays::Strays::default(),
         }
     }
 }
@@ -91,22 +94,6 @@ impl Controller {
         let armed = self.baseline.take().is_some_and(|b| planning::is_armed(&b));
         self.arming.due |= armed || self.arming.wanted == Arm::On;
         self.ended.clear();
-    }
-
-    /// While nothing is held: links that came or went, and whoever removed what is armed.
-    pub(super) fn watch_armed(&mut self) {
-        if self.arming.wanted == Arm::Off || !self.emergencies.is_empty() || self.arming.due {
-            return;
-        }
-        let late = self.now().boottime_ms.saturating_sub(self.arming.looked_ms) >= LOOK_EVERY_MS;
-        self.arming.due = late
-            || match self.kernel.snapshot(reading::ADDITIVE) {
-                Ok(now) => seen(&now) != self.arming.seen || !planning::has_armed_rule(&now),
-                Err(error) => {
-                    warn!(error = chain(&error), "the kernel could not be read, looking again");
-                    false
-                }
-            };
     }
 
     /// Brings the kernel to where it is to be while nothing is held.

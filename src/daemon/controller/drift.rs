@@ -17,10 +17,10 @@ use crate::model::snapshot::{Object, Snapshot};
 use crate::planning::{self, KnownBy};
 
 impl Controller {
-    /// Reads the kernel and heals what drifted. While no cut is held only an armed host is looked at.
+    /// Reads the kernel and heals what drifted. While no cut is held nothing of ours may stand but what an armed host has.
     pub(super) fn compare(&mut self) {
         if self.held().next().is_none() {
-            self.watch_armed();
+            self.watch_idle();
             return;
         }
         match self.missing() {

@@ -48,6 +48,7 @@ impl Controller {
                     "kernel",
                     format!("{} links, {} routes read{moving}", host.links.len(), host.routes.len()),
                 ));
+                findings.extend(self.left_finding(&host));
                 findings.extend(who_puts_back(&host));
                 findings.push(self.arming_finding(&host));
                 findings.extend(policy_findings(policies, draws));
@@ -94,6 +95,18 @@ impl Controller {
                 hint: "free the disk of the state directory; the daemon makes it again".to_owned(),
             },
         }
+    }
+
+    /// Nothing where nothing of ours stands without an emergency.
+    fn left_finding(&self, host: &Snapshot) -> Option<Finding> {
+        let left = self.emergencies.is_empty().then(|| self.strayed(host))?;
+        (!left.is_empty()).then(|| {
+            failed(
+                "left over",
+                left.join("; "),
+                "the daemon removes it by itself; if it stays, see its log, and who else makes it",
+            )
+        })
     }
 
     fn state_finding(&self) -> Finding {

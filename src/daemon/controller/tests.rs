@@ -19,6 +19,7 @@ mod recovery;
 mod review;
 mod reviewing;
 mod serving;
+mod strays;
 mod vigil;
 
 use std::path::Path;

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::terms::millis;
-use super::{Controller, PAST_MAX};
-use crate::api::error::{ApiError, Code};
+use super::{Controller, PAST_MAX, reading};
+use crate::api::error::{ApiError, Code, chain};
 use crate::api::{
     ApprovalView, CoverageView, EmergencyState, EmergencyView, HostState, LifelineView, PlanView, PolicySummary,
     PolicyView, ReceiptView, Status, StepView, VERSION,
@@ -217,9 +217,23 @@ impl Controller {
         if !self.proposals.is_empty() {
             host = host.max(HostState::Proposed);
         }
-        let attention = self.attention();
+        let mut attention = self.attention();
         if !attention.is_empty() {
             host = host.max(HostState::Stuck);
+        }
+        if self.emergencies.is_empty() {
+            let left = match self.kernel.snapshot(reading::ADDITIVE) {
+                Ok(now) => {
+                    let left = self.left_standing(&now);
+                    seen = Some(now);
+                    left
+                }
+                Err(why) => vec![format!("the kernel cannot be read: {}", chain(&why))],
+            };
+            if !left.is_empty() {
+                host = host.max(HostState::LeftOver);
+            }
+            attention.extend(left);
         }
         Ok(Status {
             attention,
