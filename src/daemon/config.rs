@@ -1,7 +1,6 @@
 //! The daemon's configuration: what was written (file, then flags) made into what is decided.
 
 use std::io::Read as _;
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -10,6 +9,7 @@ use toml::Spanned;
 
 use super::controller::Arm;
 use super::rights::{self, Grantees, Grants, UnknownName, Whom};
+use super::trusted;
 use crate::api::rights::Right;
 use crate::model::policy::NameOf;
 
@@ -29,7 +29,8 @@ pub struct Flags {
     /// Configuration file; its absence is an error only if it is named here.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Directory of policies (`*.toml`).
+    /// Directory of policies (`*.toml`, but for names that begin with a dot). It and its files must belong to root or to
+    /// the daemon's user, and nobody else may write them.
     #[arg(long, value_name = "DIR")]
     pub policies: Option<PathBuf>,
     /// State directory: journal and audit log.
@@ -221,13 +222,8 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         path: path.to_owned(),
         source,
     };
-    // A FIFO would hold the start up until somebody writes into it, and without waiting it would pass for an empty file.
-    if std::fs::metadata(path).map_err(failed)?.file_type().is_fifo() {
-        let why = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a FIFO");
-        return Err(failed(why));
-    }
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = trusted::open(path).map_err(failed)?;
     file.take(CONFIG_MAX_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(failed)?;
@@ -331,6 +327,17 @@ mod tests {
             error.to_string().contains("line 2") && error.to_string().contains("administer"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused() {
+        let file = file("arm = false\n");
+        for (mode, taken) in [(0o644, true), (0o664, false), (0o666, false)] {
+            std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            let flags = Flags::parse_from(["portcullisd".as_ref(), "--config".as_ref(), file.path().as_os_str()]);
+            let loaded = Config::load(&flags).map_err(|e| crate::api::error::chain(&e));
+            assert_eq!(loaded.is_ok(), taken, "{mode:o}: {loaded:?}");
+        }
     }
 
     #[test]

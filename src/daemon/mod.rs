@@ -25,3 +25,4 @@ pub mod rights;
 pub mod server;
 pub mod service;
 pub mod supervisor;
+mod trusted;

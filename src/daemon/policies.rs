@@ -1,14 +1,12 @@
 //! The policies as loaded from their directory: all or nothing.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
-
 use super::rights::{self, Whom};
+use super::trusted;
 use crate::model::names::{Digest, PolicyName};
 use crate::model::plan::canonical_digest;
 use crate::model::policy::Policy;
@@ -91,21 +89,23 @@ pub enum LoadError {
 }
 
 impl Policies {
-    /// Loads every `*.toml` in a directory.
+    /// Loads every `*.toml` in a directory, but for hidden ones: editors keep locks and copies under such names.
     ///
     /// # Errors
-    /// The first file that cannot be read or is not valid; then nothing is loaded.
+    /// The directory, or the first file, that cannot be read, that others may have written, or that is not valid; then
+    /// nothing is loaded.
     pub fn load(directory: &Path) -> Result<Self, LoadError> {
         let failed = |source| LoadError::Read {
             path: directory.to_owned(),
             source,
         };
+        trusted::open_directory(directory).map_err(failed)?;
         let mut files = std::fs::read_dir(directory)
             .map_err(failed)?
             .map(|entry| entry.map(|e| e.path()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
-        files.retain(|path| path.extension().is_some_and(|e| e == "toml"));
+        files.retain(|path| is_policy(path));
         files.sort();
         if files.len() > FILES_MAX {
             return Err(LoadError::TooMuch {
@@ -174,7 +174,7 @@ fn read(path: &Path) -> Result<String, LoadError> {
         source,
     };
     let mut bytes = Vec::new();
-    let file = open(path).map_err(failed)?;
+    let file = trusted::open(path).map_err(failed)?;
     file.take(SOURCE_MAX_BYTES as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
@@ -188,18 +188,15 @@ fn read(path: &Path) -> Result<String, LoadError> {
     text.map_err(|error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error())))
 }
 
-/// A FIFO among the policies would hold the daemon up until somebody writes into it.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+fn is_policy(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.as_bytes().starts_with(b"."));
+    !hidden && path.extension().is_some_and(|e| e == "toml")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -215,6 +212,51 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!((people(&asked), people(&drilled)), (vec![Some(2)], vec![None]));
+    }
+
+    #[test]
+    fn hidden_files_among_the_policies_are_no_policies() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = include_str!("../../policies/isolate-host.toml");
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, source).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        std::fs::write(folder.path().join(".x.toml"), "rubbish").unwrap();
+        std::os::unix::fs::symlink("me@host.1234:99", folder.path().join(".#x.toml")).unwrap();
+        let names: Vec<String> = Policies::load(folder.path())
+            .unwrap()
+            .iter()
+            .map(|l| l.policy.name.to_string())
+            .collect();
+        assert_eq!(names, ["isolate-host"]);
+    }
+
+    #[test]
+    fn a_policy_or_a_directory_that_others_may_write_keeps_everything_from_being_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, include_str!("../../policies/isolate-host.toml")).unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        };
+        for (file, directory, refused) in [
+            (0o644, 0o755, None),
+            (0o666, 0o755, Some(path.as_path())),
+            (0o644, 0o777, Some(folder.path())),
+        ] {
+            mode(&path, file);
+            mode(folder.path(), directory);
+            match (Policies::load(folder.path()), refused) {
+                (Ok(_), None) => {}
+                (Err(LoadError::Read { path: named, source }), Some(refused)) => {
+                    assert_eq!(
+                        (named.as_path(), source.kind()),
+                        (refused, io::ErrorKind::PermissionDenied)
+                    );
+                }
+                (other, _) => panic!("{file:o} {directory:o}: {other:?}"),
+            }
+        }
     }
 
     #[test]

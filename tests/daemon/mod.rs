@@ -36,6 +36,8 @@ impl Home {
     pub fn with(policies: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = Self { folder };
+        // The daemon obeys no file that others may write, whatever the umask of whoever runs the tests.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         fs::create_dir(home.policies()).unwrap();
         for (name, text) in policies {
             fs::write(home.policies().join(name), text).unwrap();
