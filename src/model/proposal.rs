@@ -15,6 +15,8 @@ use self::survey::{Management, SeenLink, Survey};
 use super::names::PolicyName;
 use super::snapshot::Snapshot;
 
+/// So many of what is not listed are named.
+const UNLISTED_TOLD: usize = 16;
 /// Where sshd listens unless a session says otherwise.
 const SSH_PORT: u16 = 22;
 
@@ -169,12 +171,13 @@ fn lifeline(survey: &Survey, session: Option<OwnSession>) -> String {
 {}",
             lifeline_fields(&[*net], port)
         ),
-        Management::Prefixes(nets) => format!(
+        Management::Prefixes(nets, left_out) => format!(
             "
 # The private prefixes that are routed over the links of the scope; no SSH session showed who must get in. The jump
 # hosts alone are better.
-[[lifelines]]
+{}[[lifelines]]
 {}",
+            unlisted(left_out),
             lifeline_fields(nets, port)
         ),
         Management::OtherLinks => {
@@ -194,6 +197,19 @@ fn below((name, kind): &(String, String)) -> String {
 # tunnel by a lifeline of their own with `carries`; put the link below a VLAN into `exclude`, or use seal alone.
 "
     )
+}
+
+/// What is not listed must not look as if it were kept.
+fn unlisted(nets: &[IpNet]) -> String {
+    let told: Vec<String> = nets.iter().take(UNLISTED_TOLD).map(written).collect();
+    match nets.len() - told.len() {
+        _ if nets.is_empty() => String::new(),
+        0 => format!("# NOT KEPT, because there are so many: {}.\n", told.join(", ")),
+        more => format!(
+            "# NOT KEPT, because there are so many: {}, and {more} more.\n",
+            told.join(", ")
+        ),
+    }
 }
 
 fn console_only() -> String {

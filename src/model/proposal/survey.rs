@@ -42,8 +42,8 @@ pub(super) struct SeenLink {
 pub(super) enum Management {
     /// A session is open over the scope: its peer, and the on-link network that it is in.
     Peer { peer: IpAddr, net: IpNet },
-    /// Private prefixes that are routed over the scope.
-    Prefixes(Vec<IpNet>),
+    /// Private prefixes that are routed over the scope: those listed, and those beyond [`PRIVATE_MAX`].
+    Prefixes(Vec<IpNet>, Vec<IpNet>),
     /// Whoever they are, they come over links that are not cut.
     OtherLinks,
     /// Nothing shows.
@@ -119,7 +119,11 @@ fn management(host: &Snapshot, links: &BTreeSet<u32>, cut: &BTreeSet<u32>, sessi
                 net: IpNet::from(peer),
             },
         },
-        None if !over(cut).is_empty() => Management::Prefixes(over(cut)),
+        None if !over(cut).is_empty() => {
+            let mut listed = over(cut);
+            let left_out = listed.split_off(PRIVATE_MAX.min(listed.len()));
+            Management::Prefixes(listed, left_out)
+        }
         None if !over(links).is_empty() => Management::OtherLinks,
         None => Management::Unknown,
     }
@@ -167,7 +171,7 @@ fn private_prefixes(host: &Snapshot, links: &BTreeSet<u32>) -> Vec<IpNet> {
         .filter(|net| spaces.iter().any(|space| space.contains(net)));
     let merged = IpNet::aggregate(&private.collect::<Vec<_>>());
     let sorted: BTreeSet<IpNet> = merged.into_iter().collect();
-    sorted.into_iter().take(PRIVATE_MAX).collect()
+    sorted.into_iter().collect()
 }
 
 fn dhcp(host: &Snapshot) -> Option<String> {

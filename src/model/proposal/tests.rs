@@ -185,8 +185,13 @@ fn many_private_prefixes_are_merged_and_bounded() {
             &Change::Add(Object::Route(direct(&format!("10.{}.0.0/16", 2 * i), 2))),
         );
     }
-    let (_, policy) = proposed(&state, ProposedScope::Host, None);
+    let (text, policy) = proposed(&state, ProposedScope::Host, None);
     assert_eq!(policy.lifelines[0].peers.len(), 16);
+    assert!(
+        text.contains("# NOT KEPT, because there are so many: 10.32.0.0/16, "),
+        "{text}"
+    );
+    assert!(text.contains("10.62.0.0/16, and 8 more.\n"), "{text}");
 }
 
 proptest! {
