@@ -68,13 +68,13 @@ pub enum DrillError {
     #[error("the daemon did not run in the copy")]
     Service(#[from] crate::daemon::service::ServiceError),
     /// The daemon refused.
-    #[error("the daemon refused: {0}")]
+    #[error("the daemon refused")]
     Api(#[from] crate::api::error::ApiError),
     /// A thread or a runtime could not be made.
     #[error("failed to start a thread")]
     Thread(#[source] std::io::Error),
     /// No scratch directory for journal and audit log.
-    #[error("failed to make a scratch state directory")]
+    #[error("failed to make a scratch state directory in {}", std::env::temp_dir().display())]
     State(#[source] std::io::Error),
     /// A name of the rehearsal's own is not valid.
     #[error("a name of the rehearsal is not valid")]
@@ -89,6 +89,7 @@ impl DrillError {
             Self::Plan { hint, .. } => hint.clone(),
             Self::Namespace(error) => error.hint().unwrap_or_default(),
             Self::Api(error) => error.hint.clone(),
+            Self::State(_) => "name a directory in TMPDIR that takes files".to_owned(),
             Self::Policy(_)
             | Self::Build(_)
             | Self::Kernel(_)
@@ -96,7 +97,6 @@ impl DrillError {
             | Self::Probe(_)
             | Self::Service(_)
             | Self::Thread(_)
-            | Self::State(_)
             | Self::Name(_) => String::new(),
         }
     }

@@ -22,7 +22,7 @@ use crate::model::change::{Change, LinkSetting};
 use crate::model::cut::Cut;
 use crate::model::object::{Filter, OUR_PROTOCOL};
 use crate::model::plan::Plan;
-use crate::model::policy::Direction;
+use crate::model::policy::{Direction, Occasion, Policy};
 use crate::model::snapshot::{Object, Snapshot};
 use crate::planning;
 
@@ -37,6 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 pub(super) struct Rehearsal<'a> {
     copy: &'a Copy,
     policy: String,
+    occasion: String,
     handle: ControllerHandle,
     service: Service,
     runtime: tokio::runtime::Runtime,
@@ -45,11 +46,9 @@ pub(super) struct Rehearsal<'a> {
 impl<'a> Rehearsal<'a> {
     /// Starts the daemon in the copy.
     pub(super) fn start(copy: &'a Copy, policies: Policies, state: &Path, arm: Arm) -> Result<Self, DrillError> {
-        let policy = policies
-            .iter()
-            .next()
-            .map(|l| l.policy.name.to_string())
-            .unwrap_or_default();
+        let first = policies.iter().next().map(|l| &l.policy);
+        let policy = first.map(|p| p.name.to_string()).unwrap_or_default();
+        let occasion = first.map(occasion).unwrap_or_default();
         let service = Service::start(state, policies, Post { arm, ..Post::alone() })?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -57,6 +56,7 @@ impl<'a> Rehearsal<'a> {
         Ok(Self {
             copy,
             policy,
+            occasion,
             handle: service.handle(),
             service,
             runtime,
@@ -122,7 +122,7 @@ impl<'a> Rehearsal<'a> {
     fn declare(&self, plan: &PlanView) -> Result<EmergencyView, DrillError> {
         let request = DeclareRequest {
             policy: self.policy.clone(),
-            occasion: Some("exercise".to_owned()),
+            occasion: Some(self.occasion.clone()),
             reason: "drill".to_owned(),
             authority: "whoever runs the drill, on a copy of their own host".to_owned(),
             duration_ms: None,
@@ -187,6 +187,16 @@ impl<'a> Rehearsal<'a> {
             put_right_ms: None,
         })
     }
+}
+
+/// An exercise, where the policy may be declared for one, else the first that it may be declared for: only a copy is cut.
+fn occasion(policy: &Policy) -> String {
+    let allowed = &policy.declared_for;
+    let exercise = allowed.iter().find(|o| **o == Occasion::Exercise);
+    let word = exercise
+        .or_else(|| allowed.first())
+        .and_then(|o| serde_json::to_value(o).ok());
+    word.and_then(|w| w.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// All that is there. A rule that was put back may stand behind its equals, where it does the same.
@@ -329,5 +339,29 @@ fn report(
         drift,
         receipt,
         took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drill_is_declared_for_what_its_policy_allows() {
+        let source = include_str!("../../policies/isolate-host.toml");
+        let of = |allowed: &str| {
+            let line = source.lines().find(|l| l.starts_with("declared-for")).unwrap();
+            let text = source.replace(line, &format!("declared-for = [{allowed}]"));
+            occasion(&crate::model::policy_file::parse("x.toml", &text).unwrap())
+        };
+        assert_eq!(of("\"security-incident\""), "security-incident");
+        assert_eq!(of("\"security-incident\", \"exercise\""), "exercise");
+    }
+
+    #[test]
+    fn a_refusal_of_the_daemon_is_told_once() {
+        let refused = crate::api::error::ApiError::new(crate::api::error::Code::Stuck, "why", "");
+        let text = crate::api::error::chain(&DrillError::from(refused));
+        assert_eq!(text.matches("why").count(), 1, "{text}");
     }
 }
