@@ -40,7 +40,7 @@ pub(crate) struct Show {
     /// Only from this time on (RFC 3339), or from so long ago (2h)
     #[arg(long, value_parser = since, value_name = "TIME")]
     since: Option<Timestamp>,
-    /// Only of this emergency
+    /// Only of this emergency, by its id or its first 8 characters
     #[arg(long, value_name = "ID")]
     emergency: Option<String>,
     /// Only of this user name or uid

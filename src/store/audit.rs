@@ -29,7 +29,7 @@ use crate::model::names::Digest;
 use crate::model::record::{Draft, EventKind, Head, LINE_MAX_BYTES, Record, SealError, seal};
 use crate::model::segment::{self, Opening};
 
-pub use self::read::{Filter, RECORDS_MAX, Take, verify, verify_holding};
+pub use self::read::{Filter, RECORDS_MAX, Take, id_beginning, verify, verify_holding};
 
 /// The name of the audit file in a state directory.
 pub const AUDIT: &str = "audit.jsonl";

@@ -1,5 +1,6 @@
 //! The audit log: records, head, verdict.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -8,15 +9,16 @@ use super::{Paint, list, paint, safe};
 use crate::api::{AuditHead, AuditPage};
 use crate::model::ledger::{Damage, Report, Verdict};
 
-/// Enough of an emergency's id to name it.
-const ID_CHARACTERS: usize = 8;
+/// How much of an emergency's id may be shown: up to the end of each of its groups, all of them together the whole.
+const ID_CHARACTERS: [usize; 5] = [8, 13, 18, 23, 36];
 
 pub(crate) fn page(page: &AuditPage) -> String {
     if page.records.is_empty() {
         return "no records\n".to_owned();
     }
     let head = ["RECORD", "TIME", "EVENT", "ACTOR", "EMERGENCY", "POLICY"].map(str::to_owned);
-    let rows = page.records.iter().map(row);
+    let shown = id_characters(page);
+    let rows = page.records.iter().map(|record| row(record, shown));
     let mut text = list(std::iter::once(head.to_vec()).chain(rows));
     if page.more {
         text += "there are older records; see more with --limit or --since\n";
@@ -24,11 +26,22 @@ pub(crate) fn page(page: &AuditPage) -> String {
     text
 }
 
+/// As few as tell the emergencies of the page apart: the first eight are the same for a minute.
+fn id_characters(page: &AuditPage) -> usize {
+    let ids: BTreeSet<&str> = page.records.iter().filter_map(|r| r["emergency"].as_str()).collect();
+    let apart = |characters: &usize| {
+        let beginnings: BTreeSet<String> = ids.iter().map(|id| id.chars().take(*characters).collect()).collect();
+        beginnings.len() == ids.len()
+    };
+    let [.., whole] = ID_CHARACTERS;
+    ID_CHARACTERS.into_iter().find(apart).unwrap_or(whole)
+}
+
 /// A record of a newer version may lack what is looked for; it is shown with gaps rather than not at all.
-fn row(record: &Value) -> Vec<String> {
+fn row(record: &Value, shown: usize) -> Vec<String> {
     let text = |field: &str| record[field].as_str().unwrap_or_default().to_owned();
     let sequence = record["sequence"].as_u64().map(|n| n.to_string());
-    let emergency: String = text("emergency").chars().take(ID_CHARACTERS).collect();
+    let emergency: String = text("emergency").chars().take(shown).collect();
     let time: String = text("time");
     vec![
         sequence.unwrap_or_default(),
@@ -152,4 +165,31 @@ fn place(damage: &Damage, file: Option<&Path>) -> String {
         damage.line,
         safe(&damage.why.to_string())
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(ids: &[&str]) -> Vec<String> {
+        let record = |id: &&str| json!({ "sequence": 1, "emergency": id });
+        let records = ids.iter().map(record).collect();
+        let text = page(&AuditPage { records, more: false });
+        let cells = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        text.lines().skip(1).map(cells).collect()
+    }
+
+    #[test]
+    fn as_much_of_an_id_is_shown_as_tells_the_emergencies_apart() {
+        let (first, second) = (
+            "01936a5e-8c40-7000-8000-000000000001",
+            "01936a5e-9000-7000-8000-000000000001",
+        );
+        assert_eq!(shown(&[first, first]), ["01936a5e", "01936a5e"]);
+        assert_eq!(shown(&[first, second]), ["01936a5e-8c40", "01936a5e-9000"]);
+        let third = "01936a5e-8c40-7000-8000-000000000002";
+        assert_eq!(shown(&[first, third]), [first, third]);
+    }
 }

@@ -24,7 +24,7 @@ use crate::model::ledger::SEAL_EVERY_MS;
 use crate::model::names::EmergencyId;
 use crate::model::record::{Draft, EventKind, Head, Record};
 use crate::model::snapshot::Snapshot;
-use crate::store::audit::{AUDIT, AuditError, AuditFile, Filter, SEGMENT_BYTES, Take};
+use crate::store::audit::{AUDIT, AuditError, AuditFile, Filter, SEGMENT_BYTES, Take, id_beginning};
 use crate::store::directory::StateDirectory;
 use crate::store::journal::{self, Aside, JournalContents};
 use crate::store::ratchet::{Keeping, Ratchet};
@@ -465,7 +465,7 @@ fn filter(query: &AuditQuery, limit: usize) -> Result<Filter, ApiError> {
         )
     };
     let since = query.since.as_deref().map(str::parse::<jiff::Timestamp>).transpose();
-    let emergency = query.emergency.as_deref().map(str::parse::<EmergencyId>).transpose();
+    let begins = query.emergency.as_deref().map(id_beginning).transpose();
     let event = query.kind.as_deref().map(str::parse::<EventKind>).transpose();
     let uid = query.actor.as_deref().map(uid).transpose();
     Ok(Filter {
@@ -473,7 +473,8 @@ fn filter(query: &AuditQuery, limit: usize) -> Result<Filter, ApiError> {
         since_ms: since
             .map_err(|e| wrong("since", e.to_string()))?
             .map(jiff::Timestamp::as_millisecond),
-        emergency: emergency.map_err(|e| wrong("emergency", e.to_string()))?,
+        emergency: None,
+        emergency_begins: begins.map_err(|e| wrong("emergency", e))?,
         uid: uid.map_err(|e| wrong("actor", e))?,
         event: event.map_err(|e| wrong("kind", e.to_string()))?,
         take: if query.after.is_some() {

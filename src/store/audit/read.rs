@@ -22,6 +22,11 @@ pub const RECORDS_MAX: usize = 10_000;
 const CLOSED_READ_MAX: usize = 3;
 const READ_BUFFER_BYTES: usize = 128 << 10;
 
+/// So many characters of an id name an emergency.
+const PREFIX_CHARACTERS: usize = 8;
+/// A whole id.
+const ID_CHARACTERS: usize = 36;
+
 /// Which records to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -31,12 +36,28 @@ pub struct Filter {
     pub after_sequence: Option<u64>,
     /// Of this emergency.
     pub emergency: Option<EmergencyId>,
+    /// Of the emergencies whose ids begin so.
+    pub emergency_begins: Option<String>,
     /// Caused by this user.
     pub uid: Option<u32>,
     /// Of this kind.
     pub event: Option<EventKind>,
     /// How many, and which of them.
     pub take: Take,
+}
+
+/// The beginning of an emergency's id, or the whole, as records have it.
+///
+/// # Errors
+/// What is wrong, if it is too short or can begin no id.
+pub fn id_beginning(text: &str) -> Result<String, String> {
+    let fits = text.len() <= ID_CHARACTERS && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+    if text.len() < PREFIX_CHARACTERS || !fits {
+        return Err(format!(
+            "{text:?} is neither an id nor the first {PREFIX_CHARACTERS} characters of one, or more"
+        ));
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 /// Which records of many. Never more than [`RECORDS_MAX`].
@@ -62,9 +83,11 @@ impl Filter {
             Actor::Daemon => None,
             Actor::Peer(peer) => Some(peer.uid),
         };
+        let begins = |begin: &String| record.emergency.is_some_and(|id| id.to_string().starts_with(begin));
         self.since_ms.is_none_or(|since| record.wall_ms >= since)
             && self.after_sequence.is_none_or(|after| record.sequence > after)
             && (self.emergency.is_none() || self.emergency == record.emergency)
+            && self.emergency_begins.as_ref().is_none_or(begins)
             && (self.uid.is_none() || self.uid == uid)
             && self.event.is_none_or(|event| event == record.event)
     }
