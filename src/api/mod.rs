@@ -129,7 +129,8 @@ pub struct EmergencyView {
     pub confirm_within_ms: Option<u64>,
     /// How it cuts.
     pub methods: Vec<String>,
-    /// The links in its scope, by name.
+    /// The links in its scope, by name. In a status: by the name that each has now, with ` (gone)` behind the last name of
+    /// one that is not there.
     pub links: Vec<String>,
     /// The lifelines it keeps, by name.
     pub lifelines: Vec<String>,
@@ -416,7 +417,7 @@ pub struct AuditQuery {
     /// Only records from this time on (RFC 3339).
     #[serde(default)]
     pub since: Option<String>,
-    /// Only records of this emergency.
+    /// Only records of this emergency, by its id or at least the first 8 characters of it.
     #[serde(default)]
     pub emergency: Option<String>,
     /// Only records of this user name or uid.

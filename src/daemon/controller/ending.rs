@@ -80,8 +80,14 @@ enum Went {
 }
 
 impl Controller {
-    /// `POST /v1/emergencies/{id}/confirm`.
+    /// `POST /v1/emergencies/{id}/confirm`. One that waits for no confirmation (any more) goes on as it is: nothing changes,
+    /// so nothing is recorded.
     pub(super) fn confirm(&mut self, asker: &Actor, id: &str) -> Result<EmergencyView, ApiError> {
+        let emergency = &self.emergencies[self.find(id)?];
+        if matches!(emergency.state, State::InForce | State::Degraded) && emergency.confirm_by.is_none() {
+            self.refuse_unnamed(asker, &emergency.policy, Right::Declare)?;
+            return Ok(self.show(emergency));
+        }
         self.change(asker, id, Event::Confirmed, EventKind::Confirmed, json!({}))
     }
 

@@ -476,6 +476,7 @@ impl Controller {
                 "`portcullis approve` makes it begin, `portcullis reject` ends it",
             ));
         }
-        self.emergencies.iter().position(|e| e.id == id).ok_or_else(unknown)
+        let found = self.emergencies.iter().position(|e| e.id == id);
+        found.ok_or_else(|| self.over(id).unwrap_or_else(unknown))
     }
 }

@@ -12,9 +12,10 @@ use crate::api::{
 };
 use crate::daemon::policies::Loaded;
 use crate::model::approval::{Proposed, Standing};
+use crate::model::cut::Cut;
 use crate::model::diff::diff;
 use crate::model::emergency::{Emergency, State};
-use crate::model::names::{Digest, EmergencyId};
+use crate::model::names::{Digest, EmergencyId, InterfaceName};
 use crate::model::plan::{Plan, Step};
 use crate::model::receipt::Receipt;
 use crate::model::record::rfc3339;
@@ -235,12 +236,18 @@ impl Controller {
             }
             attention.extend(left);
         }
+        let mut emergencies = self.emergency_list();
+        if let Some(now) = &seen {
+            for (view, emergency) in emergencies.iter_mut().zip(&self.emergencies) {
+                view.links = links(&emergency.cut, now);
+            }
+        }
         Ok(Status {
             attention,
             reviews: self.review_list(),
             api_version: VERSION.to_owned(),
             state: host,
-            emergencies: self.emergency_list(),
+            emergencies,
             open_paths,
             lifelines_lost: self.vigil.lost(|id| self.held().any(|e| e.id == id)),
             armed: self.armed_view(seen.as_ref()),
@@ -281,7 +288,7 @@ impl Controller {
         }
     }
 
-    fn show(&self, emergency: &Emergency) -> EmergencyView {
+    pub(super) fn show(&self, emergency: &Emergency) -> EmergencyView {
         let now = self.now();
         let at = rfc3339_or_unknown;
         let declared_ms = emergency.deadline.set_at.wall_ms;
@@ -408,6 +415,17 @@ impl Controller {
         self.past.iter().find(|(e, _)| e.id.to_string() == id).map(|(e, _)| e)
     }
 
+    /// The refusal of what can no longer be done with one that has ended; none if it is not known.
+    pub(super) fn over(&self, id: EmergencyId) -> Option<ApiError> {
+        self.past.iter().find(|(e, _)| e.id == id).map(|_| {
+            ApiError::new(
+                Code::WrongState,
+                format!("the emergency {id} has ended"),
+                "`portcullis status` lists what is in force; `portcullis declare` begins another",
+            )
+        })
+    }
+
     /// Keeps something for the receipt of an emergency that is not over.
     pub(super) fn keep_receipt(&mut self, id: EmergencyId, write: impl FnOnce(&mut ReceiptView)) {
         write(
@@ -427,6 +445,15 @@ impl Controller {
         self.past.truncate(PAST_MAX - 1);
         self.past.push_front((emergency, receipt));
     }
+}
+
+/// The links of a cut by the names that they have now; one that is not there is told by the name that it had.
+fn links(cut: &Cut, now: &Snapshot) -> Vec<String> {
+    let name = |(index, known): (&u32, &InterfaceName)| match now.link(*index) {
+        Some(link) => link.name.to_string(),
+        None => format!("{known} (gone)"),
+    };
+    cut.links.iter().map(name).collect()
 }
 
 fn host_state(state: State) -> HostState {

@@ -1,10 +1,11 @@
 //! Decisions and records, one to one and in order; nothing done twice; several at once.
 
 use super::{Bench, DEFAULT_MS, METHODS, MINUTE_MS, ask, refused, request};
-use crate::api::EmergencyState;
-use crate::api::HostState;
 use crate::api::error::Code;
+use crate::api::{AuditQuery, EmergencyState, HostState};
 use crate::daemon::command::{Command, Preconditions};
+use crate::model::change::Change;
+use crate::model::snapshot::Object;
 
 #[test]
 fn the_whole_life_of_an_emergency_has_one_record_for_each_decision_in_order() {
@@ -27,7 +28,11 @@ fn the_whole_life_of_an_emergency_has_one_record_for_each_decision_in_order() {
         assert_eq!(bench.status().state, HostState::InForce);
         assert_eq!(bench.status().open_paths, Vec::<String>::new());
         assert_eq!(bench.confirm(&declared.id).unwrap().confirm_within_ms, None);
-        refused(bench.confirm(&declared.id), Code::WrongState);
+        assert_eq!(
+            bench.confirm(&declared.id).unwrap().confirm_within_ms,
+            None,
+            "already so"
+        );
         let extended = bench.extend(&declared.id, 5 * MINUTE_MS).unwrap();
         assert_eq!(extended.remaining_ms, DEFAULT_MS + 5 * MINUTE_MS);
         refused(bench.extend(&declared.id, 120 * MINUTE_MS), Code::OverLimit);
@@ -39,17 +44,21 @@ fn the_whole_life_of_an_emergency_has_one_record_for_each_decision_in_order() {
             receipt,
             "reverting twice gives the receipt again"
         );
+        let ended = refused(bench.confirm(&declared.id), Code::WrongState);
+        assert!(ended.detail.contains("has ended"), "{ended:?}");
+        refused(bench.extend(&declared.id, MINUTE_MS), Code::WrongState);
         let expected = [
             "daemon-started",
             "plan-made",
             "declared",
             "in-force",
             "confirmed",
-            "request-refused",
             "extended",
             "request-refused",
             "revert-requested",
             "restored",
+            "request-refused",
+            "request-refused",
         ];
         assert_eq!(bench.records(), expected, "{policy}");
         bench.assert_ended(policy);
@@ -189,4 +198,37 @@ fn two_emergencies_overlap_and_each_ends_alone_in_either_order() {
             bench.assert_ended(&context);
         }
     }
+}
+
+#[test]
+fn the_records_of_an_emergency_are_found_by_the_beginning_of_its_id() {
+    let mut bench = Bench::start();
+    let id = bench.declare("isolate").unwrap().id;
+    let of = |bench: &mut Bench, begins: &str| {
+        let query = AuditQuery {
+            emergency: Some(begins.to_owned()),
+            ..AuditQuery::default()
+        };
+        let page = bench.ask(|reply| Command::Audit(query, reply));
+        page.map(|page| page.records.len())
+    };
+    let whole = of(&mut bench, &id).unwrap();
+    assert!(whole >= 2);
+    assert_eq!(of(&mut bench, &id[..8]), Ok(whole));
+    assert_eq!(of(&mut bench, &id[..13].to_uppercase()), Ok(whole));
+    assert_eq!(of(&mut bench, "00000000"), Ok(0));
+    for wrong in [&id[..7], "isolate-", ""] {
+        refused(of(&mut bench, wrong), Code::BadRequest);
+    }
+}
+
+#[test]
+fn status_names_the_links_as_they_are_called_now_and_says_which_are_gone() {
+    let mut bench = Bench::start();
+    bench.declare("bare").unwrap();
+    let links = |bench: &mut Bench| bench.status().emergencies.remove(0).links;
+    assert_eq!(links(&mut bench), ["ab0"]);
+    let link = bench.kernel.state().link(2).unwrap().clone();
+    assert!(bench.kernel.act(&[Change::Delete(Object::Link(link))])[0].is_ok());
+    assert_eq!(links(&mut bench), ["ab0 (gone)"]);
 }
