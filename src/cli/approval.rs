@@ -14,7 +14,7 @@ pub(crate) struct Approve {
     /// The declaration's id or its first 8 characters; may be left out when exactly one waits
     id: Option<String>,
     /// The digest of the plan that you have seen (`portcullis plan`, `portcullis status`); no other is carried out
-    #[arg(long, value_name = "DIGEST")]
+    #[arg(long, value_name = "DIGEST", value_parser = super::declare::digest)]
     plan: String,
 }
 

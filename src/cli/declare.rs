@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_parser = duration::parse, value_name = "DURATION")]
     confirm_within: Option<Duration>,
     /// The digest of the plan that you have seen; another plan is refused. Stands for your consent
-    #[arg(long, value_name = "DIGEST")]
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
     plan: Option<String>,
     /// Cut without the approval that the policy demands, where it allows that: shorter, and reviewed afterwards
     #[arg(long)]
@@ -94,6 +94,14 @@ pub(crate) fn perform(arguments: Arguments, context: &mut Context<'_, '_>) -> Re
         .screen
         .next(&render::status::next_after_declare(&answer.value));
     Ok(exit(answer.value.state))
+}
+
+/// A digest as it is typed. Another plan's is refused later, by its own code; what can be nobody's is a slip.
+pub(super) fn digest(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err("it is no digest: those are hexadecimal digits, as `portcullis plan` prints them");
+    }
+    Ok(text.to_owned())
 }
 
 /// Before anything is asked of the daemon: whoever cannot be asked must have said yes.

@@ -111,9 +111,12 @@ fn what_is_declared_is_the_plan_that_was_made_once() {
 #[test]
 fn another_plan_than_the_approved_one_is_refused() {
     let daemon = Daemon::start(Answers::default());
-    let outcome = declare(&daemon, Person::default(), &["--plan", "abc", "--yes"]);
+    let another = "0".repeat(64);
+    let outcome = declare(&daemon, Person::default(), &["--plan", &another, "--yes"]);
     assert_eq!(outcome.exit, Exit::Refused);
     assert!(outcome.err.starts_with("error[plan-changed]: "), "{outcome:?}");
+    let outcome = declare(&daemon, Person::default(), &["--plan", "zz", "--yes"]);
+    assert_eq!(outcome.exit, Exit::Usage, "that is no digest");
     assert_eq!(declarations(&daemon), 0);
 }
 

@@ -170,8 +170,10 @@ fn occasion(allowed: &BTreeSet<Occasion>, asked: Option<&str>) -> Result<Occasio
             .first()
             .copied()
             .ok_or_else(|| refused("no occasion".to_owned())),
-        None => Err(refused(
-            "the policy serves several occasions and none was named".to_owned(),
+        None => Err(ApiError::new(
+            Code::BadRequest,
+            "the policy serves several occasions and none was named",
+            format!("give `--occasion`, one of: {}", words.join(", ")),
         )),
         Some(word) => allowed
             .iter()
@@ -184,4 +186,24 @@ fn occasion(allowed: &BTreeSet<Occasion>, asked: Option<&str>) -> Result<Occasio
 /// Milliseconds of a duration; policies are bounded to days, far below the limit of the type.
 pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_occasion_may_be_left_out_only_where_there_is_just_one() {
+        let (one, two) = ([Occasion::Exercise], [Occasion::Exercise, Occasion::SecurityIncident]);
+        assert_eq!(occasion(&BTreeSet::from(one), None), Ok(Occasion::Exercise));
+        let left_out = occasion(&BTreeSet::from(two), None).unwrap_err();
+        assert_eq!(
+            left_out.code,
+            Code::BadRequest,
+            "a mistake of the command line: {left_out:?}"
+        );
+        assert!(left_out.hint.contains("--occasion"), "{left_out:?}");
+        let other = occasion(&BTreeSet::from(one), Some("security-incident")).unwrap_err();
+        assert_eq!(other.code, Code::WrongOccasion);
+    }
 }
