@@ -61,7 +61,7 @@ always\t'Always'
 never\t'Never'"
 complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l timeout -d 'The longest wait for an answer of the daemon' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l watch -d 'Look again every second until interrupted'
-complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l check -d 'Say by the exit code: 0 a cut is in force, 3 none, 6 stuck, 8 degraded'
+complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l check -d 'Say by the exit code: 0 a cut is in force, 3 none, 6 stuck or left over, 8 degraded'
 complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l no-input -d 'Never ask; a missing confirmation is an error'
 complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l yes -d 'Declare without being asked for the policy\'s name'
 complete -c portcullis -n "__fish_portcullis_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -289,7 +289,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and not __f
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and not __fish_seen_subcommand_from show verify head prove export help" -f -a "export" -d 'The records for other systems, verified on the way'
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and not __fish_seen_subcommand_from show verify head prove export help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l since -d 'Only from this time on (RFC 3339), or from so long ago (2h)' -r
-complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l emergency -d 'Only of this emergency' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l emergency -d 'Only of this emergency, by its id or its first 8 characters' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l actor -d 'Only of this user name or uid' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l kind -d 'Only of this kind, such as declared or restored' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l limit -d 'At most this many, the newest' -r
