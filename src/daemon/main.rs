@@ -76,6 +76,9 @@ fn tell(flags: &Flags, failure: &Failure) {
 fn run(flags: &Flags) -> Result<(), Failure> {
     let config = Config::load(flags).map_err(|e| Failure::Invalid(Box::new(e)))?;
     known_people(flags, &config)?;
+    if let (true, Some(group)) = (flags.check, &config.socket_group) {
+        Server::knows_group(&config.socket, group).map_err(|e| Failure::Invalid(Box::new(e)))?;
+    }
     let policies = policies(flags, &config)?;
     if flags.check {
         return check::report(&config, &policies).map_err(|e| Failure::Broken(Box::new(e)));
@@ -160,4 +163,29 @@ fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_refuses_a_group_that_a_start_would_refuse() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("portcullis.toml");
+        std::fs::write(&file, "").unwrap();
+        let policies = folder.path().join("policies");
+        std::fs::create_dir(&policies).unwrap();
+        for (path, mode) in [(&file, 0o644), (&policies, 0o755)] {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let with = |group: &str| {
+            let (file, policies) = (file.display().to_string(), policies.display().to_string());
+            let flags = ["portcullisd", "--check", "--config", &file, "--policies", &policies];
+            run(&Flags::parse_from(flags.into_iter().chain(["--socket-group", group])))
+        };
+        assert!(matches!(with("no-such-group"), Err(Failure::Invalid(_))));
+        let known = with("daemon");
+        assert!(known.is_ok(), "{known:?}");
+    }
 }

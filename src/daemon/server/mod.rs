@@ -67,6 +67,14 @@ impl Server {
         })
     }
 
+    /// Whether this host has the group, as [`Server::bind`] would find it.
+    ///
+    /// # Errors
+    /// If the group does not exist or cannot be looked up.
+    pub fn knows_group(path: &Path, group: &str) -> Result<(), ServerError> {
+        socket::resolve(path, group).map(|_| ())
+    }
+
     /// With other rights than the default, by which whoever can open the socket holds all of them.
     #[must_use]
     pub fn with_grants(self, grants: Grants) -> Self {

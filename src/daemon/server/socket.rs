@@ -162,7 +162,7 @@ fn fits(bound: &Path, path: &Path) -> Result<(), ServerError> {
     }
 }
 
-fn resolve(path: &Path, group: &str) -> Result<Gid, ServerError> {
+pub(super) fn resolve(path: &Path, group: &str) -> Result<Gid, ServerError> {
     if let Ok(gid) = group.parse::<u32>() {
         return Ok(Gid::from_raw(gid));
     }
