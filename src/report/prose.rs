@@ -308,6 +308,7 @@ pub(super) fn traffic(traffic: Traffic) -> &'static str {
         Traffic::PacketSockets => "Raw frames (AF_PACKET)",
         Traffic::NeighbourResolution => "ARP and neighbour discovery",
         Traffic::Bridged => "Bridged through this host",
+        Traffic::LinkControl => "What keeps a link (spanning tree, LACP, 802.1X)",
         Traffic::QdiscBypass => "Raw frames past traffic control",
         Traffic::NewLinks => "Links that appear later",
     }
