@@ -11,6 +11,7 @@ use super::controller::Arm;
 use super::rights::{self, Grantees, Grants, UnknownName, Whom};
 use super::trusted;
 use crate::api::rights::Right;
+use crate::model::place::line_and_column;
 use crate::model::policy::NameOf;
 
 /// Where the configuration file is looked for.
@@ -211,9 +212,7 @@ fn grants(written: &WrittenRights, text: &str) -> (Grants, Vec<String>) {
 }
 
 fn placed(error: &UnknownName, text: &str, at: usize) -> String {
-    let before = text.get(..at).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let (line, column) = line_and_column(text, at);
     format!("line {line}, column {column}: {error}")
 }
 

@@ -18,6 +18,7 @@ pub mod merkle;
 pub mod names;
 pub mod note;
 pub mod object;
+pub mod place;
 pub mod plan;
 pub mod policy;
 pub mod policy_file;

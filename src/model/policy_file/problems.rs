@@ -6,6 +6,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde::{Serialize, Serializer};
 
+use crate::model::place::line_and_column;
+
 /// So many problems are kept; whoever has more has given the wrong file.
 const PROBLEMS_MAX: usize = 64;
 /// So much of one source line is shown, in bytes.
@@ -242,14 +244,13 @@ impl Report {
 fn placed(problem: Problem, source: &str) -> PolicyError {
     let start = floor_char_boundary(source, problem.span.start);
     let end = floor_char_boundary(source, problem.span.end).max(start);
-    let before = &source[..start];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let (line, column) = line_and_column(source, start);
     PolicyError {
         code: problem.code,
         message: harmless(&problem.message, Newlines::Replaced),
         hint: problem.hint.map(|h| harmless(&h, Newlines::Replaced)),
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
+        line,
+        column,
         span: start..end,
     }
 }
