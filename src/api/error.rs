@@ -25,6 +25,8 @@ pub enum Code {
     SamePerson,
     /// An earlier declaration without approval waits for its review.
     ReviewOpen,
+    /// The signed order is not one that this host takes; `reason` says why.
+    OrderRefused,
     /// The request comes from a browser or names another host.
     ForeignOrigin,
     /// No policy of this name.
@@ -65,7 +67,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::NoSuchPath,
         Self::MethodNotAllowed,
@@ -75,6 +77,7 @@ impl Code {
         Self::Forbidden,
         Self::SamePerson,
         Self::ReviewOpen,
+        Self::OrderRefused,
         Self::ForeignOrigin,
         Self::NoSuchPolicy,
         Self::NoSuchEmergency,
@@ -107,7 +110,8 @@ impl Code {
             Self::WrongState | Self::ReviewOpen | Self::Stuck => 409,
             Self::PlanChanged => 412,
             Self::TooLarge => 413,
-            Self::OverLimit | Self::WrongOccasion | Self::PlanRefused | Self::RiskNotAccepted | Self::KeyReused => 422,
+            Self::OverLimit | Self::WrongOccasion | Self::PlanRefused | Self::RiskNotAccepted => 422,
+            Self::KeyReused | Self::OrderRefused => 422,
             Self::KernelRefused | Self::Partial | Self::Internal => 500,
             Self::Busy | Self::NoRecord | Self::NoJournal | Self::NoGuardian | Self::ShuttingDown => 503,
         }
@@ -119,7 +123,8 @@ impl Code {
         match self {
             Self::BadRequest | Self::NoSuchPath | Self::MethodNotAllowed | Self::TooLarge | Self::RiskNotAccepted => 2,
             Self::NoSuchEmergency | Self::WrongState | Self::Stuck => 3,
-            Self::Forbidden | Self::SamePerson | Self::ReviewOpen | Self::ForeignOrigin => 5,
+            Self::Forbidden | Self::SamePerson | Self::ReviewOpen => 5,
+            Self::OrderRefused | Self::ForeignOrigin => 5,
             Self::OverLimit | Self::WrongOccasion => 5,
             Self::PlanRefused | Self::PlanChanged | Self::KeyReused => 5,
             Self::Partial => 6,
@@ -149,6 +154,9 @@ pub struct ApiError {
     /// What to do; empty where nothing can be advised.
     #[serde(default)]
     pub hint: String,
+    /// Of a refused order: the stable code of the one thing that is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl ApiError {
@@ -160,6 +168,7 @@ impl ApiError {
             status: code.http_status(),
             detail: detail.into(),
             hint: hint.into(),
+            reason: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod offline;
+pub mod order;
 pub mod rights;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -359,6 +360,8 @@ pub struct RejectRequest {
     /// Why: 1 to 500 characters.
     pub reason: String,
 }
+
+/// The proof after an apply or a restore.
 
 /// The proof after an apply or a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Right {
-    /// See the state, the policies and the audit log.
+    /// See the state, the policies and the audit log; hand in signed orders, whose authority is that of who signed.
     Observe,
     /// Make plans.
     Plan,
@@ -83,6 +83,10 @@ pub enum Method {
     Reviews,
     /// `POST /v1/reviews/{id}/close`.
     CloseReview,
+    /// `POST /v1/orders/new`.
+    NewOrder,
+    /// `POST /v1/orders`.
+    Order,
     /// `GET /v1/audit`.
     Audit,
     /// `GET /v1/audit/head`.
@@ -91,7 +95,7 @@ pub enum Method {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Status,
         Self::Readiness,
         Self::Snapshot,
@@ -110,6 +114,8 @@ impl Method {
         Self::Revert,
         Self::Reviews,
         Self::CloseReview,
+        Self::NewOrder,
+        Self::Order,
         Self::Audit,
         Self::AuditHead,
     ];
@@ -136,6 +142,8 @@ impl Method {
             Self::Revert => (Verb::Post, "/v1/emergencies/{id}/revert", Right::Revert),
             Self::Reviews => (Verb::Get, "/v1/reviews", Right::Observe),
             Self::CloseReview => (Verb::Post, "/v1/reviews/{id}/close", Right::Approve),
+            Self::NewOrder => (Verb::Post, "/v1/orders/new", Right::Observe),
+            Self::Order => (Verb::Post, "/v1/orders", Right::Observe),
             Self::Audit => (Verb::Get, "/v1/audit", Right::Observe),
             Self::AuditHead => (Verb::Get, "/v1/audit/head", Right::Observe),
         }

@@ -1,5 +1,6 @@
 //! One fixed value of every answer, for the tests of the server and of the command line.
 
+use super::order::{OrderDraft, OrderView};
 use super::*;
 
 /// An id as the daemon gives them.
@@ -294,4 +295,25 @@ pub(crate) fn offline(
         recorded: warnings.is_empty(),
         warnings,
     })
+}
+
+/// An order to end what stands under a policy.
+pub(crate) fn order_draft() -> OrderDraft {
+    OrderDraft {
+        order: "{\"act\":{\"revert\":{\"policy\":\"isolate-host\"}}}\n".to_owned(),
+        digest: "4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce".to_owned(),
+        valid_until: "2026-11-25T03:12:00Z".to_owned(),
+    }
+}
+
+/// What came of it.
+pub(crate) fn order() -> OrderView {
+    OrderView {
+        act: "revert".to_owned(),
+        digest: order_draft().digest,
+        person: "alice".to_owned(),
+        key: "SHA256:uNiVztksCsDhcc0u9e8BrWEqz8RNPSuL/QvSS/NmYJE".to_owned(),
+        emergency: None,
+        receipts: vec![receipt()],
+    }
 }

@@ -61,20 +61,27 @@ impl Key {
     /// # Errors
     /// If it is none, or a key of another kind.
     pub fn from_line(line: &str) -> Result<Self, KeyError> {
-        let public = PublicKey::from_openssh(line).map_err(|error| match error {
-            ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. } => KeyError::Kind,
-            _ => KeyError::Malformed,
+        let public = PublicKey::from_openssh(line).map_err(|error| {
+            if is_of_another_kind(&error) {
+                KeyError::Kind
+            } else {
+                KeyError::Malformed
+            }
         })?;
         Self::of(public.key_data())
     }
 
     fn of(data: &KeyData) -> Result<Self, KeyError> {
-        let (point, application) = match data {
-            KeyData::Ed25519(key) => (ed25519(&key.0)?, None),
-            KeyData::Ecdsa(EcdsaPublicKey::NistP256(key)) => (p256(key.as_bytes())?, None),
-            KeyData::SkEd25519(key) => (ed25519(&key.public_key().0)?, Some(key.application())),
-            KeyData::SkEcdsaSha2NistP256(key) => (p256(key.ec_point().as_bytes())?, Some(key.application())),
-            _ => return Err(KeyError::Kind),
+        let (point, application) = if let Some(key) = data.ed25519() {
+            (ed25519(&key.0)?, None)
+        } else if let Some(EcdsaPublicKey::NistP256(key)) = data.ecdsa() {
+            (p256(key.as_bytes())?, None)
+        } else if let Some(key) = data.sk_ed25519() {
+            (ed25519(&key.public_key().0)?, Some(key.application()))
+        } else if let Some(key) = data.sk_ecdsa_p256() {
+            (p256(key.ec_point().as_bytes())?, Some(key.application()))
+        } else {
+            return Err(KeyError::Kind);
         };
         Ok(Self {
             data: data.clone(),
@@ -128,6 +135,14 @@ impl Key {
         self.point
             .verify(&[&application, trailer, &message[..]].concat(), bytes)
     }
+}
+
+/// Whether the decoder says that it is well, but of a kind that it does not read.
+pub(super) fn is_of_another_kind(error: &ssh_key::Error) -> bool {
+    matches!(
+        error,
+        ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. }
+    )
 }
 
 /// The signature proper, and the trailer of one by a security key: one byte of flags, four of a counter.

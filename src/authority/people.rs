@@ -38,6 +38,18 @@ pub enum Role {
     Revert,
 }
 
+impl Role {
+    /// The role as it is written everywhere.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Declare => "declare",
+            Self::Approve => "approve",
+            Self::Revert => "revert",
+        }
+    }
+}
+
 /// From when and until when; without an end where none is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Validity {

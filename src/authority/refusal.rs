@@ -25,6 +25,7 @@ macro_rules! refusals {
 
 refusals! {
     NobodyKnown "nobody-known" "this host knows nobody who could sign an order"
+    HostUnknown "host-unknown" "the number of this host could not be read"
     OrderTooLong "order-too-long" "the order is longer than any order"
     OrderMalformed "order-malformed" "it is not an order"
     OrderNotCanonical "order-not-canonical" "the order is not written in its canonical form"

@@ -7,7 +7,7 @@ use base64ct::{Base64, Encoding as _};
 use ssh_key::{PublicKey, SshSig};
 
 use super::Refusal;
-use super::key::without_trailer;
+use super::key::{is_of_another_kind, without_trailer};
 use super::order::NAMESPACE;
 use super::people::{People, Signer};
 
@@ -94,9 +94,11 @@ fn string(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn not_read(error: &ssh_key::Error) -> Refusal {
-    match error {
-        ssh_key::Error::Version { .. } => Refusal::SignatureVersion,
-        ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. } => Refusal::SignatureAlgorithm,
-        _ => Refusal::SignatureMalformed,
+    if matches!(error, ssh_key::Error::Version { .. }) {
+        Refusal::SignatureVersion
+    } else if is_of_another_kind(error) {
+        Refusal::SignatureAlgorithm
+    } else {
+        Refusal::SignatureMalformed
     }
 }

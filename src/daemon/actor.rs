@@ -49,6 +49,7 @@ pub fn spoken(actor: &Actor) -> String {
             user: Some(user), uid, ..
         }) => format!("{user} (uid {uid})"),
         Actor::Peer(record::Peer { user: None, uid, .. }) => format!("uid {uid}"),
+        Actor::Signatory(signatory) => format!("{} (by signed order)", signatory.person),
     }
 }
 

@@ -6,16 +6,19 @@ use std::io::{self, Write as _};
 use nix::unistd::{Gid, Group, User, getgrouplist};
 
 use super::config::Config;
+use super::people::Known;
 use super::policies::Policies;
 use super::rights::{Grantees, Whom};
 use crate::api::rights::Right;
+use crate::authority::people::Person;
 
 /// Prints it.
 ///
 /// # Errors
 /// If standard output takes nothing.
-pub fn report(config: &Config, policies: &Policies) -> io::Result<()> {
-    io::stdout().write_all(text(config, policies).as_bytes())
+pub fn report(config: &Config, policies: &Policies, people: &Known) -> io::Result<()> {
+    let text = text(config, policies) + &signers(people);
+    io::stdout().write_all(text.as_bytes())
 }
 
 fn text(config: &Config, policies: &Policies) -> String {
@@ -55,6 +58,17 @@ fn text(config: &Config, policies: &Policies) -> String {
         text += &format!("warning: user {user} holds a right, but may not open the socket\n");
     }
     text
+}
+
+/// A line for each person who may sign orders.
+fn signers(known: &Known) -> String {
+    let line = |person: &Person| {
+        let roles: Vec<&str> = person.roles.iter().map(|role| role.word()).collect();
+        let account = known.account(&person.name);
+        let account = account.map_or_else(String::new, |account| format!(", user {} here", account.user));
+        format!("by signed order: {}{account}: {}\n", person.name, roles.join(", "))
+    };
+    known.people.iter().map(line).collect()
 }
 
 /// The users that hold a right by name and are not in the group of the socket. Of groups nobody knows all members.

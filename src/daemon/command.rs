@@ -4,6 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use super::peer::Peer;
 use crate::api::error::{ApiError, Code};
+use crate::api::order::{NewOrder, OrderDraft, OrderView, SignedOrder};
 use crate::api::{
     AuditHead, AuditPage, AuditQuery, DeclareRequest, EmergencyView, PlanRequest, PlanView, PolicySummary, PolicyView,
     Readiness, ReceiptView, ReviewView, Status,
@@ -58,6 +59,10 @@ pub enum Command {
     Reject(String, String, Reply<EmergencyView>),
     /// `POST /v1/emergencies/{id}/revert`.
     Revert(String, Reply<ReceiptView>),
+    /// `POST /v1/orders/new`.
+    NewOrder(NewOrder, Reply<OrderDraft>),
+    /// `POST /v1/orders`.
+    Order(SignedOrder, Reply<OrderView>),
     /// `GET /v1/audit`.
     Audit(AuditQuery, Reply<AuditPage>),
     /// `GET /v1/audit/head`.

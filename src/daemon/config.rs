@@ -43,6 +43,9 @@ pub struct Flags {
     /// File on tmpfs for the key that seals the audit log; beside the socket where absent.
     #[arg(long, value_name = "PATH")]
     pub audit_key: Option<PathBuf>,
+    /// File of the people who may sign orders; nobody may where absent.
+    #[arg(long, value_name = "FILE")]
+    pub people: Option<PathBuf>,
     /// Group that may open the socket; root alone where absent.
     #[arg(long, value_name = "GROUP")]
     pub socket_group: Option<String>,
@@ -65,6 +68,7 @@ struct Written {
     state_directory: Option<PathBuf>,
     socket: Option<PathBuf>,
     audit_key: Option<PathBuf>,
+    people: Option<PathBuf>,
     socket_group: Option<String>,
     arm: bool,
     rights: Option<WrittenRights>,
@@ -100,6 +104,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// File for the key that seals the audit log; it is used only if it lies on tmpfs.
     pub audit_key: PathBuf,
+    /// File of the people who may sign orders.
+    pub people: Option<PathBuf>,
     /// Group that may open the socket.
     pub socket_group: Option<String>,
     /// Whether the host is to be armed.
@@ -178,6 +184,7 @@ impl Config {
             policies: pick(&flags.policies, written.policy_directory, "/etc/portcullis/policies"),
             state: pick(&flags.state, written.state_directory, STATE_DIRECTORY),
             socket,
+            people: flags.people.clone().or(written.people),
             socket_group: flags.socket_group.clone().or(written.socket_group),
             arm: if flags.arm || written.arm { Arm::On } else { Arm::Off },
             grants,

@@ -13,6 +13,7 @@ use super::check;
 use super::config::{self, Config, Flags};
 use super::guardian;
 use super::namespace::ClaimError;
+use super::people::Known;
 use super::policies::Policies;
 use super::server::{Server, ServerError};
 use super::service::{Guard, Post, Service};
@@ -80,8 +81,9 @@ fn run(flags: &Flags) -> Result<(), Failure> {
         Server::knows_group(&config.socket, group).map_err(|e| Failure::Invalid(Box::new(e)))?;
     }
     let policies = policies(flags, &config)?;
+    let people = people(flags, &config)?;
     if flags.check {
-        return check::report(&config, &policies).map_err(|e| Failure::Broken(Box::new(e)));
+        return check::report(&config, &policies, &people).map_err(|e| Failure::Broken(Box::new(e)));
     }
     let broken = |e: std::io::Error| Failure::Broken(Box::new(e));
     let server = Server::bind(&config.socket, config.socket_group.as_deref())
@@ -92,6 +94,7 @@ fn run(flags: &Flags) -> Result<(), Failure> {
         supervisor: Supervisor::of_process(),
         keeping: Keeping::File(config.audit_key.clone()),
         arm: config.arm,
+        people,
     };
     let service = Service::start(&config.state, policies, post).map_err(|e| Failure::Broken(Box::new(e)))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -130,6 +133,24 @@ fn policies(flags: &Flags, config: &Config) -> Result<Policies, Failure> {
             "holding what the journal holds without any policy: nothing can be declared until a restart"
         );
         Ok(Policies::default())
+    })
+}
+
+/// Nor are people who cannot be read: then nobody can sign, that is all.
+fn people(flags: &Flags, config: &Config) -> Result<Known, Failure> {
+    let Some(path) = &config.people else {
+        return Ok(Known::default());
+    };
+    Known::load(path).or_else(|invalid| {
+        if flags.check || !journal::stands_at(&config.state) {
+            return Err(Failure::Invalid(Box::new(invalid)));
+        }
+        let why = chain(&invalid);
+        error!(
+            why,
+            "holding what the journal holds; no signed order is taken until a restart"
+        );
+        Ok(Known::default())
     })
 }
 

@@ -19,6 +19,7 @@ pub mod namespace;
 pub mod no_plan;
 pub mod offline;
 pub mod peer;
+pub mod people;
 pub mod policies;
 pub mod resolver;
 pub mod rights;

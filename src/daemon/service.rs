@@ -15,6 +15,7 @@ use super::controller::{Arm, Controller, Open, StartError};
 use super::guardian::{self, Guardian};
 use super::monitor::Monitor;
 use super::namespace::{self, Claim, ClaimError};
+use super::people::Known;
 use super::policies::Policies;
 use super::supervisor::Supervisor;
 use crate::kernel::netlink::Netlink;
@@ -54,6 +55,8 @@ pub struct Post {
     pub keeping: Keeping,
     /// Whether the host is to be armed.
     pub arm: Arm,
+    /// Who may sign orders.
+    pub people: Known,
 }
 
 impl Post {
@@ -65,6 +68,7 @@ impl Post {
             supervisor: Supervisor::Nobody,
             keeping: Keeping::Memory,
             arm: Arm::Off,
+            people: Known::default(),
         }
     }
 }
@@ -131,7 +135,8 @@ impl Service {
             guardian,
             post.arm,
         )
-        .map_err(ServiceError::Start)?;
+        .map_err(ServiceError::Start)?
+        .taking_orders(post.people);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()

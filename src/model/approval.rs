@@ -25,18 +25,36 @@ use super::names::{Digest, EmergencyId, PolicyName};
 pub struct Person {
     /// As the audit log names them.
     pub name: String,
-    /// The effective uid with which they asked.
-    pub uid: u32,
+    /// The effective uid with which they asked; of who signed, that of their account here, if they have one.
+    pub uid: Option<u32>,
     /// The uid with which they logged in, where the kernel keeps it.
     pub login_uid: Option<u32>,
+    /// Of who signed an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<Signed>,
+}
+
+/// Who signed an order, with what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// Their name in the file of people.
+    pub person: String,
+    /// The key.
+    pub key: String,
 }
 
 impl Person {
-    /// Whether the two may be one person: who became root to declare, or to approve, is still who logged in.
+    /// Whether the two may be one person: who became root to declare, or to approve, is still who logged in; one name and
+    /// one key are one person; and whoever signed and has no account here may be anybody at the socket.
     #[must_use]
     pub fn may_be(&self, other: &Self) -> bool {
-        let ids = |person: &Self| BTreeSet::from([person.uid, person.login_uid.unwrap_or(person.uid)]);
-        !ids(self).is_disjoint(&ids(other))
+        let ids = |person: &Self| -> BTreeSet<u32> { person.uid.into_iter().chain(person.login_uid).collect() };
+        let (mine, theirs) = (ids(self), ids(other));
+        let same_account = !mine.is_disjoint(&theirs);
+        match (&self.signed, &other.signed) {
+            (Some(mine), Some(theirs)) => same_account || mine.person == theirs.person || mine.key == theirs.key,
+            (Some(_), None) | (None, Some(_)) | (None, None) => same_account || mine.is_empty() || theirs.is_empty(),
+        }
     }
 }
 
@@ -181,8 +199,21 @@ mod tests {
     fn person(uid: u32, login_uid: Option<u32>) -> Person {
         Person {
             name: format!("uid {uid}"),
-            uid,
+            uid: Some(uid),
             login_uid,
+            signed: None,
+        }
+    }
+
+    fn signer(person: &str, key: &str, uid: Option<u32>) -> Person {
+        Person {
+            name: person.to_owned(),
+            uid,
+            login_uid: None,
+            signed: Some(Signed {
+                person: person.to_owned(),
+                key: key.to_owned(),
+            }),
         }
     }
 
@@ -246,6 +277,28 @@ mod tests {
             assert_eq!(by.may_be(&declarer), wanted, "{by:?}");
             assert_eq!(declarer.may_be(&by), wanted, "{by:?}");
         }
+    }
+
+    #[test]
+    fn who_signs_is_told_from_others_by_name_key_and_account_and_without_an_account_from_nobody_at_the_socket() {
+        let alice = signer("alice", "k1", Some(1000));
+        for (other, wanted) in [
+            (signer("alice", "k2", Some(1000)), true),
+            (signer("alice", "k2", None), true),
+            (signer("bob", "k1", Some(1001)), true),
+            (signer("bob", "k2", Some(1000)), true),
+            (signer("bob", "k2", Some(1001)), false),
+            (signer("bob", "k2", None), false),
+            (person(1000, None), true),
+            (person(0, Some(1000)), true),
+            (person(1001, None), false),
+        ] {
+            assert_eq!(alice.may_be(&other), wanted, "{other:?}");
+            assert_eq!(other.may_be(&alice), wanted, "{other:?}");
+        }
+        let nowhere = signer("carol", "k3", None);
+        assert!(nowhere.may_be(&person(1001, None)) && person(0, Some(0)).may_be(&nowhere));
+        assert!(!nowhere.may_be(&signer("dave", "k4", None)));
     }
 
     #[test]

@@ -28,5 +28,6 @@ pub mod record;
 pub mod review;
 pub mod segment;
 pub mod snapshot;
+pub mod spent;
 pub mod sysctl;
 pub mod text;

@@ -5,6 +5,7 @@
 //! clocks are arguments. It never holds a float or a number that a double cannot hold, because their canonical form is
 //! where implementations differ.
 
+mod actor;
 mod event;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use super::emergency::Moment;
 use super::names::{Digest, EmergencyId, PolicyName};
 
+pub use self::actor::{Account, Actor, Hearsay, Peer, Signatory};
 pub use self::event::EventKind;
 
 /// The longest line, its newline included: room for a plan's summary, little enough to read into memory.
@@ -24,75 +26,6 @@ pub const LINE_MAX_BYTES: usize = 1 << 20;
 pub const DETAILS_MAX_DEPTH: usize = 32;
 /// The largest integer that every JSON implementation holds exactly (RFC 8259, section 6): 2^53 - 1.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
-
-/// Who caused an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Actor {
-    /// The daemon itself: a deadline, drift, a start.
-    Daemon,
-    /// A process on the other end of a socket.
-    Peer(Peer),
-}
-
-/// Credentials of a peer, as the kernel vouched for them at accept (SO_PEERCRED in `unix(7)`).
-///
-/// They say who connected, not who speaks: a descriptor can be handed on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Peer {
-    // The fields stand in the order of the canonical form.
-    /// `/proc/PID/exe`, where it could be read.
-    pub executable: Option<String>,
-    /// Effective group.
-    pub gid: u32,
-    /// Supplementary groups, where they could be had for certain.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<u32>,
-    /// The members here that the kernel does not vouch for: the process could have changed them after it connected, or
-    /// they may be another's that had its number.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hearsay: Vec<Hearsay>,
-    /// `/proc/PID/loginuid`: who logged in, whatever they became since; none where audit is off, and, marked as hearsay, where
-    /// the process had ended before it could be read.
-    pub login_uid: Option<u32>,
-    /// Process.
-    pub pid: u32,
-    /// Effective user.
-    pub uid: u32,
-    /// The systemd unit of its control group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-    /// The user's name, where the uid has one.
-    pub user: Option<String>,
-}
-
-/// A member of [`Peer`] that may be another's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Hearsay {
-    /// The executable.
-    Executable,
-    /// The supplementary groups.
-    Groups,
-    /// The login uid.
-    LoginUid,
-    /// The unit.
-    Unit,
-}
-
-impl Hearsay {
-    /// The word in the log.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Executable => "executable",
-            Self::Groups => "groups",
-            Self::LoginUid => "login_uid",
-            Self::Unit => "unit",
-        }
-    }
-}
 
 /// A record before it has its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,7 +184,7 @@ impl Record {
     fn hashed_bytes(&self) -> Result<(Vec<u8>, usize), SealError> {
         let mut out = Vec::with_capacity(768);
         out.extend_from_slice(b"{\"actor\":");
-        write_actor(&self.actor, &mut out);
+        self.actor.write(&mut out);
         out.extend_from_slice(b",\"boot_id\":");
         write_string(&self.boot_id, &mut out);
         out.extend_from_slice(b",\"boottime_ms\":");
@@ -291,34 +224,6 @@ pub fn rfc3339(wall_ms: i64) -> Result<String, SealError> {
             .ok_or(refused),
         Err(_) => Err(refused),
     }
-}
-
-fn write_actor(actor: &Actor, out: &mut Vec<u8>) {
-    let peer = match actor {
-        Actor::Daemon => return out.extend_from_slice(b"\"daemon\""),
-        Actor::Peer(peer) => peer,
-    };
-    out.extend_from_slice(b"{\"peer\":{\"executable\":");
-    write_optional(peer.executable.as_deref(), out);
-    out.extend_from_slice(format!(",\"gid\":{}", peer.gid).as_bytes());
-    let groups: Vec<String> = peer.groups.iter().map(u32::to_string).collect();
-    let hearsay: Vec<String> = peer.hearsay.iter().map(|h| format!("\"{}\"", h.word())).collect();
-    for (name, list) in [("groups", groups), ("hearsay", hearsay)] {
-        // Left out where empty, as in the records of versions that did not have it.
-        if !list.is_empty() {
-            out.extend_from_slice(format!(",\"{name}\":[{}]", list.join(",")).as_bytes());
-        }
-    }
-    let login_uid = peer.login_uid.map_or_else(|| "null".to_owned(), |uid| uid.to_string());
-    let numbers = format!(",\"login_uid\":{login_uid},\"pid\":{},\"uid\":{}", peer.pid, peer.uid);
-    out.extend_from_slice(numbers.as_bytes());
-    if let Some(unit) = &peer.unit {
-        out.extend_from_slice(b",\"unit\":");
-        write_string(unit, out);
-    }
-    out.extend_from_slice(b",\"user\":");
-    write_optional(peer.user.as_deref(), out);
-    out.extend_from_slice(b"}}");
 }
 
 /// RFC 8785, restricted to integers.

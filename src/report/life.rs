@@ -152,6 +152,7 @@ fn next(standing: Option<Standing>, record: &Record) -> Option<Standing> {
         | EventKind::LifelineLost
         | EventKind::Recovered
         | EventKind::Approved
+        | EventKind::OrderAccepted
         | EventKind::ReviewOpened
         | EventKind::ReviewClosed
         | EventKind::Confirmed
@@ -176,6 +177,10 @@ impl Who {
     pub(super) fn of(actor: &Actor) -> Self {
         match actor {
             Actor::Daemon => Self::named(THE_DAEMON),
+            Actor::Signatory(signatory) => Self {
+                uid: actor.uid(),
+                ..Self::named(&signatory.person)
+            },
             Actor::Peer(peer) => Self {
                 name: peer.user.clone().unwrap_or_else(|| format!("uid {}", peer.uid)),
                 uid: Some(peer.uid),
@@ -219,6 +224,7 @@ fn what(record: &Record) -> String {
         },
         EventKind::Rejected => format!("Rejected; nothing was cut{}", because("reason")),
         EventKind::ProposalExpired => "Nobody decided in time; nothing was cut".to_owned(),
+        EventKind::OrderAccepted => "A signed order was taken".to_owned(),
         EventKind::ReviewOpened => {
             "One person decides alone, without the approval that the policy demands; a review is open".to_owned()
         }

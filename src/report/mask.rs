@@ -16,7 +16,7 @@ use crate::model::record::{Actor, Peer, Record};
 const ADDRESS: &str = "[address]";
 const NAME: &str = "[name]";
 /// Members of details that are written by the kernel or the daemon about objects, and that no public report shows.
-const LEFT_OUT: [&str; 2] = ["why", "peer"];
+const LEFT_OUT: [&str; 4] = ["why", "peer", "order", "signature"];
 /// Before the number of somebody.
 pub(super) const PERSON: &str = "person ";
 /// An account of every host, and nobody's name.
@@ -33,9 +33,7 @@ impl Mask {
     pub(super) fn of(records: &[Record]) -> Self {
         let mut names = BTreeSet::new();
         for record in records {
-            if let Actor::Peer(Peer { user: Some(user), .. }) = &record.actor {
-                names.insert(user.clone());
-            }
+            names.extend(named(&record.actor));
             let details = &record.details;
             let people = [&details["approved_by"], &details["declared_by"]];
             for text in people.into_iter().flat_map(texts) {
@@ -67,9 +65,17 @@ impl Mask {
         let mut masked = records.to_vec();
         for record in &mut masked {
             self.details(&mut record.details);
-            if let Actor::Peer(peer) = &record.actor {
+            let person = match &record.actor {
+                Actor::Daemon => None,
+                Actor::Peer(peer) => Some((Some(peer.login_uid.unwrap_or(peer.uid)), String::new())),
+                Actor::Signatory(by) => {
+                    let account = by.account.as_ref().map(|account| account.uid);
+                    Some((account, account.map_or_else(|| by.person.clone(), |_| String::new())))
+                }
+            };
+            if let Some(person) = person {
                 let next = people.len() + 1;
-                let number = *people.entry(peer.login_uid.unwrap_or(peer.uid)).or_insert(next);
+                let number = *people.entry(person).or_insert(next);
                 record.actor = Actor::Peer(Peer {
                     executable: None,
                     gid: 0,
@@ -95,6 +101,20 @@ impl Mask {
                 members.values_mut().for_each(|member| self.details(member));
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+/// Whom an actor names.
+fn named(actor: &Actor) -> Vec<String> {
+    let user = |peer: &Peer| peer.user.clone();
+    match actor {
+        Actor::Daemon => Vec::new(),
+        Actor::Peer(peer) => user(peer).into_iter().collect(),
+        Actor::Signatory(by) => {
+            let account = by.account.as_ref().map(|account| account.user.clone());
+            let via = by.via.as_ref().and_then(user);
+            [Some(by.person.clone()), account, via].into_iter().flatten().collect()
         }
     }
 }

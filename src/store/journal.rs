@@ -324,7 +324,7 @@ pub fn clear(directory: &StateDirectory, contents: &JournalContents) -> Result<(
     directory.remove(&BASELINES)
 }
 
-fn encode(directory: &StateDirectory, name: &str, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+pub(super) fn encode(directory: &StateDirectory, name: &str, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     let json = serde_json::to_vec(value).map_err(|source| StoreError::Encode {
         path: directory.path_of(name),
         source,
@@ -334,7 +334,7 @@ fn encode(directory: &StateDirectory, name: &str, value: &impl Serialize) -> Res
     Ok(framed)
 }
 
-fn read<T: for<'a> Deserialize<'a>>(
+pub(super) fn read<T: for<'a> Deserialize<'a>>(
     directory: &StateDirectory,
     name: &str,
     limit_bytes: u64,

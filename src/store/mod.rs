@@ -9,6 +9,7 @@ pub mod directory;
 pub mod disk;
 mod error;
 pub mod journal;
+pub mod orders;
 #[cfg(test)]
 mod power;
 pub mod ratchet;

@@ -112,6 +112,8 @@ fn body(method: Method) -> &'static str {
         Method::Extend => r#"{"by_ms":60000}"#,
         Method::Approve => r#"{"plan":"0000"}"#,
         Method::Reject => r#"{"reason":"not now"}"#,
+        Method::NewOrder => r#"{"act":{"revert":{"policy":"isolate-host"}}}"#,
+        Method::Order => r#"{"order":"{}\n","signature":"none"}"#,
         Method::Confirm | Method::Revert | Method::Status | Method::Readiness | Method::Snapshot => "",
         Method::OpenApi | Method::Policies | Method::Policy | Method::Emergencies | Method::Emergency => "",
         Method::CloseReview => r#"{"finding":"it was needed"}"#,

@@ -8,7 +8,7 @@ use ssh_key::{Algorithm, Signature};
 use crate::authority::order::NAMESPACE;
 
 /// A touch, as a security key says it.
-pub(crate) const TOUCHED: u8 = 0x01;
+const TOUCHED: u8 = 0x01;
 /// Digits in a line of the armour (PROTOCOL.sshsig as `sshsig.c` writes it).
 const LINE: usize = 70;
 
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Ed25519, Self::P256, Self::SkEd25519, Self::SkP256];
+    pub(super) const ALL: [Self; 4] = [Self::Ed25519, Self::P256, Self::SkEd25519, Self::SkP256];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -45,10 +45,10 @@ impl Kind {
 /// A key that signs.
 #[derive(Clone, Debug)]
 pub(crate) struct Pen {
-    pub(crate) kind: Kind,
+    pub(super) kind: Kind,
     pub(super) seed: [u8; 32],
     /// What a security key says of its user.
-    pub(crate) flags: u8,
+    pub(super) flags: u8,
     pub(super) application: &'static str,
 }
 
@@ -77,6 +77,11 @@ impl Pen {
             flags: TOUCHED,
             application: "ssh:",
         }
+    }
+
+    /// The same key, whose security key says this of its user.
+    pub(crate) fn saying(self, flags: u8) -> Self {
+        Self { flags, ..self }
     }
 
     fn ed25519(&self) -> ed25519_dalek::SigningKey {

@@ -55,6 +55,9 @@ fn row(record: &Value, shown: usize) -> Vec<String> {
 
 fn actor(actor: &Value) -> String {
     let peer = &actor["peer"];
+    if let Some(person) = actor["signatory"]["person"].as_str() {
+        return format!("{person} (order)");
+    }
     match (actor.as_str(), peer["user"].as_str(), peer["uid"].as_u64()) {
         (Some(word), _, _) => word.to_owned(),
         (None, Some(user), _) => user.to_owned(),

@@ -17,6 +17,7 @@ use super::prompt::Terminal;
 use super::render::Screen;
 use super::{Exit, Local, Surroundings, run};
 use crate::api::error::{ApiError, Code};
+use crate::api::order::OrderView;
 use crate::api::{
     AuditPage, EmergencyState, EmergencyView, HostState, PlanView, Readiness, ReceiptView, Status, samples,
 };
@@ -33,6 +34,7 @@ struct Answers {
     declared: Result<EmergencyView, ApiError>,
     receipt: ReceiptView,
     readiness: Readiness,
+    order: Result<OrderView, ApiError>,
     /// The audit log, given in pages of seven; the sample where it is empty.
     records: Vec<serde_json::Value>,
 }
@@ -49,6 +51,7 @@ impl Default for Answers {
             declared: Ok(samples::emergency()),
             receipt: samples::receipt(),
             readiness: samples::readiness(),
+            order: Ok(samples::order()),
             records: Vec::new(),
         }
     }
@@ -146,6 +149,8 @@ fn answer(answers: &Answers, command: Command) -> String {
         Command::Approve(id, plan, reply) => said(reply.send(a.declared), &format!("approve {id} {plan}")),
         Command::Reject(id, reason, reply) => said(reply.send(a.declared), &format!("reject {id} {reason}")),
         Command::Revert(id, reply) => said(reply.send(Ok(a.receipt)), &format!("revert {id}")),
+        Command::NewOrder(new, reply) => said(reply.send(Ok(samples::order_draft())), &format!("{new:?}")),
+        Command::Order(signed, reply) => said(reply.send(a.order), &format!("{signed:?}")),
         Command::Audit(query, reply) => said(reply.send(Ok(page(&a.records, query.after))), &format!("{query:?}")),
         Command::AuditHead(reply) => said(reply.send(Ok(samples::audit_head())), "head"),
         Command::Refused(error) => format!("refused {error}"),

@@ -21,10 +21,19 @@ impl Controller {
 
 /// The same of a policy at hand.
 pub(super) fn refuse_unnamed(asker: &Actor, loaded: &Loaded, right: Right) -> Result<(), ApiError> {
-    let (Some(whom), Actor::Peer(peer)) = (narrowed(&loaded.who, right), asker) else {
+    let Some(whom) = narrowed(&loaded.who, right) else {
         return Ok(());
     };
-    if is_among(whom, peer) {
+    let may = match asker {
+        Actor::Daemon => true,
+        Actor::Peer(peer) => is_among(whom, peer),
+        // Whoever has no account here is nobody whom a policy can name.
+        Actor::Signatory(signatory) => {
+            let account = signatory.account.as_ref();
+            account.is_some_and(|account| whom.includes(account.uid, account.gid, &account.groups))
+        }
+    };
+    if may {
         return Ok(());
     }
     Err(ApiError::new(

@@ -6,8 +6,8 @@
 //! Sealing is never part of a decision: a record makes a seal due, and the controller has it written when it has nothing
 //! more urgent to do.
 
+mod beside;
 mod late;
-mod proposals;
 
 use std::path::PathBuf;
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::answering::Done;
 use super::authority::refuse_unnamed;
 use super::books::Room;
 use super::drawing::{Draw, Draws, Purpose};
@@ -82,25 +83,19 @@ impl Controller {
     }
 
     /// `POST /v1/emergencies`.
-    pub(super) fn ask_for_cut(
-        &mut self,
-        asker: Actor,
-        request: DeclareRequest,
-        pre: Preconditions,
-        reply: Reply<EmergencyView>,
-    ) {
+    pub(super) fn ask_for_cut(&mut self, asker: Actor, request: DeclareRequest, pre: Preconditions, done: Done) {
         let started = Instant::now();
         match self.before_the_plan(&asker, &request, &pre) {
             Ok(Before::Declared(id)) => {
                 let view = self.emergency_view(&id.to_string());
-                self.hand_over(&asker, reply, view);
+                done(self, view);
             }
-            Err(error) => self.hand_over(&asker, reply, Err(error)),
+            Err(error) => done(self, Err(error)),
             Ok(Before::ToPlan(loaded)) => {
                 self.draw(Purpose::Cut, vec![(*loaded).clone()], move |controller, draws| {
                     let declared = only(draws)
                         .and_then(|draw| controller.declare(&asker, &request, &pre, &loaded, &draw, started));
-                    controller.hand_over(&asker, reply, declared);
+                    done(controller, declared);
                 });
             }
         }

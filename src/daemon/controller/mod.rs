@@ -10,6 +10,7 @@
 //! The one await is for the next input, of whichever kind comes first; it is cancel-safe, because nothing is half done at
 //! that point.
 
+mod answering;
 mod arming;
 mod authority;
 mod books;
@@ -20,6 +21,7 @@ mod drift;
 mod ending;
 mod keys;
 mod offline;
+mod orders;
 mod proposing;
 mod readiness;
 mod reading;
@@ -38,15 +40,17 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use self::answering::handing_over;
 use self::arming::Arming;
 use self::books::{Books, Room, Watch};
 use self::drawing::Drawer;
 pub use self::drawing::Open;
 use self::keys::Keys;
+use self::orders::Orders;
 use self::vigil::Vigil;
 use super::actor;
 use super::clock::Clock;
-use super::command::{Call, Command, Reply};
+use super::command::{Call, Command};
 use super::executor::{self, StepError};
 use super::guardian::Guardian;
 use super::policies::Policies;
@@ -59,7 +63,7 @@ use crate::model::cut::Cut;
 use crate::model::emergency::Emergency;
 use crate::model::names::EmergencyId;
 use crate::model::plan::Step;
-use crate::model::record::{Actor, Draft, EventKind};
+use crate::model::record::{Draft, EventKind};
 use crate::model::review::Review;
 use crate::model::snapshot::Snapshot;
 use crate::store::directory::StateDirectory;
@@ -105,6 +109,7 @@ pub struct Controller {
     unwritten: Option<String>,
     vigil: Vigil,
     keys: Keys,
+    orders: Orders,
     guardian: Option<Guardian>,
     /// Counts what was sent to the kernel: a plan of another epoch is of another state.
     epoch: u64,
@@ -190,6 +195,7 @@ impl Controller {
             unwritten: None,
             vigil: Vigil::default(),
             keys: Keys::default(),
+            orders: Orders::default(),
             guardian,
             epoch: 0,
             drawer: None,
@@ -334,8 +340,16 @@ impl Controller {
         let asker = actor::of(&call.peer);
         let gone = match call.command {
             Command::Plan(request, reply) => return self.ask_for_plan(asker, request, reply),
-            Command::Declare(request, pre, reply) => return self.ask_for_cut(asker, request, pre, reply),
-            Command::Approve(id, plan, reply) => return self.ask_for_approval(asker, id, plan, reply),
+            Command::Declare(request, pre, reply) => {
+                let done = handing_over(asker.clone(), reply);
+                return self.ask_for_cut(asker, request, pre, done);
+            }
+            Command::Approve(id, plan, reply) => {
+                let done = handing_over(asker.clone(), reply);
+                return self.ask_for_approval(asker, id, plan, done);
+            }
+            Command::Order(signed, reply) => return self.ask_by_order(asker, &signed, reply),
+            Command::NewOrder(new, reply) => reply.send(self.recorded(&asker, |c| c.draw_up(&asker, new))).is_err(),
             Command::Reject(id, reason, reply) => reply
                 .send(self.recorded(&asker, |c| c.reject(&asker, &id, &reason)))
                 .is_err(),
@@ -366,33 +380,6 @@ impl Controller {
         if gone {
             info!(uid = call.peer.uid, "the caller hung up before the answer");
         }
-    }
-
-    /// Runs a request that may be refused, and has the refusal recorded.
-    fn recorded<T>(
-        &mut self,
-        asker: &Actor,
-        request: impl FnOnce(&mut Self) -> Result<T, ApiError>,
-    ) -> Result<T, ApiError> {
-        request(self).inspect_err(|error| self.note_refusal(asker, error))
-    }
-
-    /// Answers, with a refusal recorded.
-    fn hand_over<T>(&mut self, asker: &Actor, reply: Reply<T>, answer: Result<T, ApiError>) {
-        let answer = self.recorded(asker, |_| answer);
-        if reply.send(answer).is_err() {
-            info!("the caller hung up before the answer");
-        }
-    }
-
-    fn note_refusal(&mut self, asker: &Actor, error: &ApiError) {
-        self.note(Draft {
-            event: EventKind::RequestRefused,
-            actor: asker.clone(),
-            emergency: None,
-            policy: None,
-            details: serde_json::json!({ "code": error.code, "detail": error.detail }),
-        });
     }
 
     /// Records what must not be held up by its record.

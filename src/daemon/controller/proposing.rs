@@ -11,6 +11,7 @@ use serde_json::json;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::answering::Done;
 use super::declaring::only;
 use super::drawing::{Draw, Purpose};
 use super::terms::{self, Terms};
@@ -19,9 +20,8 @@ use crate::api::error::{ApiError, Code};
 use crate::api::rights::Right;
 use crate::api::{DeclareRequest, EmergencyView};
 use crate::daemon::actor;
-use crate::daemon::command::Reply;
 use crate::daemon::policies::Loaded;
-use crate::model::approval::{Act, Person, Proposed, Refusal, Standing};
+use crate::model::approval::{Act, Person, Proposed, Refusal, Signed, Standing};
 use crate::model::duration::written;
 use crate::model::emergency::Deadline;
 use crate::model::names::{Digest, EmergencyId};
@@ -97,7 +97,7 @@ impl Controller {
     }
 
     /// `POST /v1/emergencies/{id}/approve`.
-    pub(super) fn ask_for_approval(&mut self, asker: Actor, id: String, plan: String, reply: Reply<EmergencyView>) {
+    pub(super) fn ask_for_approval(&mut self, asker: Actor, id: String, plan: String, done: Done) {
         let started = Instant::now();
         let answer = match self.before_approval(&asker, &id, &plan) {
             Err(error) => Err(error),
@@ -106,11 +106,11 @@ impl Controller {
                 return self.draw(Purpose::Cut, vec![(*loaded).clone()], move |controller, draws| {
                     let cut =
                         only(draws).and_then(|draw| controller.approve_and_cut(&asker, &id, &plan, &draw, started));
-                    controller.hand_over(&asker, reply, cut);
+                    done(controller, cut);
                 });
             }
         };
-        self.hand_over(&asker, reply, answer);
+        done(self, answer);
     }
 
     /// What can be refused without a plan.
@@ -371,8 +371,18 @@ pub(super) fn person(asker: &Actor) -> Result<Person, ApiError> {
         }
         Actor::Peer(peer) => Ok(Person {
             name: actor::spoken(asker),
-            uid: peer.uid,
+            uid: Some(peer.uid),
             login_uid: peer.login_uid,
+            signed: None,
+        }),
+        Actor::Signatory(signatory) => Ok(Person {
+            name: actor::spoken(asker),
+            uid: asker.uid(),
+            login_uid: None,
+            signed: Some(Signed {
+                person: signatory.person.clone(),
+                key: signatory.key.clone(),
+            }),
         }),
         Actor::Daemon => Err(ApiError::new(Code::Internal, "nobody asked", "report this")),
     }
@@ -383,7 +393,8 @@ fn refused(refusal: &Refusal) -> ApiError {
         Refusal::Over => (Code::WrongState, "declare anew if it is still needed"),
         Refusal::Declarer { .. } | Refusal::Twice { .. } => (
             Code::SamePerson,
-            "two people share neither their uid nor the uid with which they logged in: ask as yourself, not as root",
+            "two people share neither their uid nor the uid with which they logged in: ask as yourself, not as root; who \
+             signs without an account here counts only beside others who sign",
         ),
     };
     ApiError::new(code, refusal.to_string(), hint)

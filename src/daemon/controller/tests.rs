@@ -11,6 +11,7 @@ mod kernel;
 mod killed;
 mod lives;
 mod offline;
+mod orders;
 mod overlap;
 mod proposing;
 mod raised;

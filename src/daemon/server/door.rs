@@ -48,7 +48,7 @@ pub(super) async fn guard(State((app, method)): State<(App, Method)>, request: R
         .grants
         .check(peer, right)
         .map_err(Failure::Refused)
-        .and_then(|()| check_lane(&request, right))
+        .and_then(|()| check_lane(&request, method, right))
         .and_then(|()| check_verb(&request, verb, path))
         .and_then(|()| check_query(&request, method))
         .and_then(|()| check_bodyless(&request, verb));
@@ -95,14 +95,16 @@ fn foreign(detail: &str) -> Failure {
     )
 }
 
-/// Beyond a user's places only what cuts and restores is answered.
-fn check_lane(request: &Request, right: Right) -> Result<(), Failure> {
+/// Beyond a user's places only what cuts and restores is answered; an order may do either.
+fn check_lane(request: &Request, method: Method, right: Right) -> Result<(), Failure> {
     match (request.extensions().get::<Lane>(), right) {
-        (Some(Lane::Urgent), Right::Observe | Right::Plan) => Err(Failure::Answered(ApiError::new(
-            Code::Busy,
-            "too many requests of this user are under way; nothing was done",
-            "wait for their answers and ask again; what declares, confirms, extends and reverts is still taken",
-        ))),
+        (Some(Lane::Urgent), Right::Observe | Right::Plan) if method != Method::Order => {
+            Err(Failure::Answered(ApiError::new(
+                Code::Busy,
+                "too many requests of this user are under way; nothing was done",
+                "wait for their answers and ask again; what declares, confirms, extends and reverts is still taken",
+            )))
+        }
         (Some(Lane::Open | Lane::Urgent) | None, _) => Ok(()),
     }
 }

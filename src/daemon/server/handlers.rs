@@ -10,6 +10,7 @@ use axum::{Extension, Json};
 use super::extract::{Body, Filter, Nothing, Parameter};
 use super::problem::Failure;
 use super::routes::App;
+use crate::api::order::{NewOrder, OrderDraft, OrderView, SignedOrder};
 use crate::api::{
     ApproveRequest, AuditHead, AuditPage, AuditQuery, CloseReviewRequest, DeclareRequest, EmergencyState,
     EmergencyView, ExtendRequest, PlanRequest, PlanView, PolicySummary, PolicyView, Readiness, ReceiptView,
@@ -230,6 +231,38 @@ pub(super) async fn revert(
     Ok(Json(
         app.controller.ask(peer, |reply| Command::Revert(id, reply)).await?,
     ))
+}
+
+/// Draws up an order for somebody to sign. Changes nothing.
+#[utoipa::path(post, path = "/v1/orders/new", request_body = NewOrder, responses((status = 200, description = "The order, to be signed as it is", body = OrderDraft)))]
+pub(super) async fn new_order(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Body(request): Body<NewOrder>,
+) -> Answer<OrderDraft> {
+    Ok(Json(
+        app.controller
+            .ask(peer, |reply| Command::NewOrder(request, reply))
+            .await?,
+    ))
+}
+
+/// Carries out an order that somebody signed, whoever hands it in. Each is carried out once.
+#[utoipa::path(post, path = "/v1/orders", request_body = SignedOrder,
+    responses((status = 200, description = "Carried out", body = OrderView), (status = 202, description = "Recorded: other people must approve", body = OrderView)))]
+pub(super) async fn order(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Body(request): Body<SignedOrder>,
+) -> Result<(StatusCode, Json<OrderView>), Failure> {
+    let order = app.controller.ask(peer, |reply| Command::Order(request, reply)).await?;
+    let proposed = |emergency: &EmergencyView| emergency.state == EmergencyState::Proposed;
+    let status = if order.emergency.as_ref().is_some_and(proposed) {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
+    Ok((status, Json(order)))
 }
 
 /// Records of the audit log.

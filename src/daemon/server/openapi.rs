@@ -79,46 +79,51 @@ fn add_problems(operation: &mut Operation, method: Method) {
 
 /// Which errors a method can give. Exhaustive over the codes: a new code is described or does not compile.
 fn can_give(method: Method, code: Code) -> bool {
+    // What an order gives is what it orders gives.
+    let by_order = |methods: &[Method]| methods.contains(&method) || method == Method::Order;
     let (verb, path, _) = method.entry();
-    let changes = matches!(
-        method,
-        Method::Declare
-            | Method::Confirm
-            | Method::Extend
-            | Method::Approve
-            | Method::Reject
-            | Method::Revert
-            | Method::CloseReview
-    );
+    let changes = by_order(&[
+        Method::Declare,
+        Method::Confirm,
+        Method::Extend,
+        Method::Approve,
+        Method::Reject,
+        Method::Revert,
+        Method::CloseReview,
+    ]);
     match code {
         Code::BadRequest | Code::Busy | Code::Forbidden | Code::ForeignOrigin => true,
         Code::NoSuchPath | Code::MethodNotAllowed => true,
         Code::ShuttingDown | Code::Internal => method != Method::OpenApi,
         Code::TooLarge | Code::TooSlow => verb == Verb::Post,
-        Code::NoSuchPolicy => matches!(
-            method,
-            Method::Policy | Method::Plan | Method::Declare | Method::Approve
-        ),
+        Code::OrderRefused => matches!(method, Method::NewOrder | Method::Order),
+        Code::NoSuchPolicy => by_order(&[
+            Method::Policy,
+            Method::Plan,
+            Method::Declare,
+            Method::Approve,
+            Method::NewOrder,
+        ]),
         // A declaration that is repeated under its key may lead to an emergency that is long over.
-        Code::NoSuchEmergency => path.contains("{id}") || method == Method::Declare,
-        Code::WrongState => changes && method != Method::Declare && method != Method::CloseReview,
-        Code::SamePerson => matches!(method, Method::Declare | Method::Approve | Method::CloseReview),
-        Code::ReviewOpen => method == Method::Declare,
-        Code::OverLimit => matches!(method, Method::Plan | Method::Declare | Method::Extend),
-        Code::PlanRefused => matches!(method, Method::Plan | Method::Declare | Method::Approve),
-        Code::WrongOccasion | Code::RiskNotAccepted => method == Method::Declare,
-        Code::PlanChanged => matches!(method, Method::Declare | Method::Approve),
+        Code::NoSuchEmergency => path.contains("{id}") || by_order(&[Method::Declare, Method::NewOrder]),
+        Code::WrongState => {
+            (changes && method != Method::Declare && method != Method::CloseReview) || method == Method::NewOrder
+        }
+        Code::SamePerson => by_order(&[Method::Declare, Method::Approve, Method::CloseReview]),
+        Code::ReviewOpen => by_order(&[Method::Declare]),
+        Code::OverLimit => by_order(&[Method::Plan, Method::Declare, Method::Extend, Method::NewOrder]),
+        Code::PlanRefused => by_order(&[Method::Plan, Method::Declare, Method::Approve]),
+        Code::WrongOccasion => by_order(&[Method::Declare, Method::NewOrder]),
+        Code::RiskNotAccepted => method == Method::Declare,
+        Code::PlanChanged => by_order(&[Method::Declare, Method::Approve, Method::NewOrder]),
         Code::KeyReused => matches!(method, Method::Declare | Method::Extend),
-        Code::Stuck => matches!(method, Method::Declare | Method::Approve),
+        Code::Stuck => by_order(&[Method::Declare, Method::Approve]),
         // A restore waits for no record: promise 1 of the crate.
         Code::NoRecord => changes && method != Method::Revert && method != Method::Reject,
         Code::NoJournal => changes && method != Method::Revert && method != Method::Reject,
-        Code::NoGuardian => matches!(method, Method::Declare | Method::Approve),
-        Code::KernelRefused => matches!(
-            method,
-            Method::Snapshot | Method::Plan | Method::Declare | Method::Approve
-        ),
+        Code::NoGuardian => by_order(&[Method::Declare, Method::Approve]),
+        Code::KernelRefused => by_order(&[Method::Snapshot, Method::Plan, Method::Declare, Method::Approve]),
         // What a revert could not put back is in its receipt.
-        Code::Partial => matches!(method, Method::Declare | Method::Approve),
+        Code::Partial => by_order(&[Method::Declare, Method::Approve]),
     }
 }

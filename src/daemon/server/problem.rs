@@ -37,6 +37,9 @@ pub(super) struct Problem {
     code: Code,
     /// What to do; empty where nothing can be advised.
     hint: String,
+    /// Of a refused order: the stable code of the one thing that is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 impl From<&ApiError> for Problem {
@@ -48,6 +51,7 @@ impl From<&ApiError> for Problem {
             detail: error.detail.clone(),
             code: error.code,
             hint: error.hint.clone(),
+            reason: error.reason.clone(),
         }
     }
 }
@@ -125,6 +129,7 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::Forbidden => "no right",
         Code::SamePerson => "it needs another person",
         Code::ReviewOpen => "an earlier declaration without approval waits for its review",
+        Code::OrderRefused => "the signed order is not one that this host takes",
         Code::ForeignOrigin => "the request comes from a browser or names another host",
         Code::NoSuchPolicy => "no policy of this name",
         Code::NoSuchEmergency => "no emergency of this id",

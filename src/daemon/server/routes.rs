@@ -93,6 +93,8 @@ fn route(method: Method) -> UtoipaMethodRouter<App> {
         Method::Revert => routes!(handlers::revert),
         Method::Reviews => routes!(handlers::reviews),
         Method::CloseReview => routes!(handlers::close_review),
+        Method::NewOrder => routes!(handlers::new_order),
+        Method::Order => routes!(handlers::order),
         Method::Audit => routes!(handlers::audit),
         Method::AuditHead => routes!(handlers::audit_head),
     }

@@ -83,6 +83,7 @@ fn outcome(event: EventKind) -> Outcome {
         EventKind::DaemonStarted
         | EventKind::DaemonStopped
         | EventKind::PoliciesLoaded
+        | EventKind::OrderAccepted
         | EventKind::PlanMade
         | EventKind::Proposed
         | EventKind::Approved
@@ -113,7 +114,7 @@ fn severity(event: EventKind) -> u8 {
         EventKind::Sealed | EventKind::AuditRotated | EventKind::PoliciesLoaded => 1,
         EventKind::DaemonStarted | EventKind::DaemonStopped | EventKind::PlanMade | EventKind::Confirmed => 3,
         EventKind::RequestRefused | EventKind::Rejected | EventKind::Approved | EventKind::Proposed => 5,
-        EventKind::ProposalExpired | EventKind::ReviewClosed => 5,
+        EventKind::ProposalExpired | EventKind::ReviewClosed | EventKind::OrderAccepted => 5,
         EventKind::Extended | EventKind::Armed | EventKind::Disarmed | EventKind::Recovered => 5,
         EventKind::Mended | EventKind::RevertRequested | EventKind::Restored | EventKind::DeadlineReached => 6,
         EventKind::Drift | EventKind::ConfirmationMissed | EventKind::AuditTorn | EventKind::RestoredOffline => 7,
@@ -127,6 +128,7 @@ fn user(actor: &Actor) -> String {
     match actor {
         Actor::Daemon => "portcullisd".to_owned(),
         Actor::Peer(peer) => peer.user.clone().unwrap_or_else(|| format!("uid {}", peer.uid)),
+        Actor::Signatory(signatory) => signatory.person.clone(),
     }
 }
 

@@ -44,7 +44,7 @@ impl Class {
             | EventKind::DeadlineReached
             | EventKind::ConfirmationMissed
             | EventKind::Recovered => Self::IncidentUpdated,
-            EventKind::PlanMade => Self::Asked,
+            EventKind::PlanMade | EventKind::OrderAccepted => Self::Asked,
             EventKind::RequestRefused => Self::Refused,
             EventKind::DaemonStarted => Self::Started,
             EventKind::DaemonStopped => Self::Stopped,
@@ -155,6 +155,10 @@ fn actor(record: &Record) -> Value {
         Actor::Peer(peer) => json!({
             "process": { "pid": peer.pid, "path": peer.executable },
             "user": { "name": user(&record.actor), "uid": peer.uid.to_string() },
+        }),
+        // OCSF calls a credential's number its uid, too.
+        Actor::Signatory(signatory) => json!({
+            "user": { "name": user(&record.actor), "credential_uid": signatory.key },
         }),
     }
 }

@@ -40,6 +40,8 @@ event_kinds! {
     PoliciesLoaded = "policies-loaded",
     /// A request was refused, for whatever reason.
     RequestRefused = "request-refused",
+    /// A signed order was taken: it stands in the details, with its signature, and what it orders follows.
+    OrderAccepted = "order-accepted",
     /// A plan was made for somebody.
     PlanMade = "plan-made",
     /// A declaration waits for a second person.
@@ -107,6 +109,7 @@ impl EventKind {
         match self {
             Self::DaemonStarted
             | Self::DaemonStopped
+            | Self::OrderAccepted
             | Self::Proposed
             | Self::Approved
             | Self::Rejected

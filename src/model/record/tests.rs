@@ -25,6 +25,34 @@ fn peer(text: &str) -> Actor {
     })
 }
 
+fn signatory(text: &str, whole: bool) -> Actor {
+    let Actor::Peer(via) = peer(text) else {
+        panic!("a peer is a peer")
+    };
+    let account = Account {
+        gid: 100,
+        groups: vec![100, 4],
+        uid: 1000,
+        user: text.to_owned(),
+    };
+    Actor::Signatory(Signatory {
+        account: whole.then_some(account),
+        key: text.to_owned(),
+        order: Digest::of(text.as_bytes()),
+        person: text.to_owned(),
+        via: whole.then_some(via),
+    })
+}
+
+/// A caller of some kind, by the text.
+fn actor(text: &str) -> Actor {
+    match text.chars().count() % 3 {
+        0 => peer(text),
+        1 => signatory(text, true),
+        _ => signatory(text, false),
+    }
+}
+
 /// Any JSON without floats, with names and texts of every kind.
 fn any_details() -> impl Strategy<Value = Value> {
     let limit = i64::try_from(INTEGER_MAX).unwrap();
@@ -55,7 +83,7 @@ proptest! {
     fn any_text_in_any_field_gives_exactly_one_line_and_comes_back(text in any_text(), details in any_details()) {
         let draft = Draft {
             event: EventKind::RequestRefused,
-            actor: peer(&text),
+            actor: actor(&text),
             emergency: None,
             policy: None,
             details: json!({ "text": text.clone(), "more": details }),
@@ -70,7 +98,7 @@ proptest! {
 
     #[test]
     fn the_line_is_what_an_independent_canonicaliser_writes(text in any_text(), details in any_details()) {
-        let draft = Draft { event: EventKind::Drift, actor: peer(&text), emergency: None, policy: None, details };
+        let draft = Draft { event: EventKind::Drift, actor: actor(&text), emergency: None, policy: None, details };
         let record = seal(draft, Digest::zero(), 1, &moment(1_700_000_000_123)).unwrap();
         let mut expected = serde_json_canonicalizer::to_vec(&record).unwrap();
         expected.push(b'\n');

@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use super::{AuditError, AuditFile, State};
 use crate::model::chain::{ChainCheck, Line, Place, Verdict};
 use crate::model::names::EmergencyId;
-use crate::model::record::{Actor, EventKind, Head, LINE_MAX_BYTES, Record};
+use crate::model::record::{EventKind, Head, LINE_MAX_BYTES, Record};
 use crate::model::segment::{self, Opening};
 use crate::store::directory::{StateDirectory, raw_error};
 use crate::store::error::StoreError;
@@ -79,10 +79,7 @@ impl Filter {
     /// Whether a record is asked for.
     #[must_use]
     pub fn matches(&self, record: &Record) -> bool {
-        let uid = match &record.actor {
-            Actor::Daemon => None,
-            Actor::Peer(peer) => Some(peer.uid),
-        };
+        let uid = record.actor.uid();
         let begins = |begin: &String| record.emergency.is_some_and(|id| id.to_string().starts_with(begin));
         self.since_ms.is_none_or(|since| record.wall_ms >= since)
             && self.after_sequence.is_none_or(|after| record.sequence > after)

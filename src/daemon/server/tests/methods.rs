@@ -34,6 +34,8 @@ fn expected(method: Method) -> Value {
         Method::Reviews => serde_json::to_value([samples::review()]),
         Method::CloseReview => serde_json::to_value(samples::review()),
         Method::Receipt | Method::Revert => serde_json::to_value(samples::receipt()),
+        Method::NewOrder => serde_json::to_value(samples::order_draft()),
+        Method::Order => serde_json::to_value(samples::order()),
         Method::Audit => serde_json::to_value(samples::audit_page()),
         Method::AuditHead => serde_json::to_value(samples::audit_head()),
         Method::Snapshot => Ok(json!("link lo\n")),

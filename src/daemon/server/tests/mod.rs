@@ -85,6 +85,8 @@ fn answer(command: Command, open: &mut Open) -> String {
             said(reply.send(Ok(samples::review())), format!("close {id} {finding}"))
         }
         Command::Revert(id, reply) => said(reply.send(Ok(samples::receipt())), format!("revert {id}")),
+        Command::NewOrder(new, reply) => said(reply.send(Ok(samples::order_draft())), format!("new order {new:?}")),
+        Command::Order(signed, reply) => said(reply.send(Ok(samples::order())), format!("order {}", signed.order)),
         Command::Audit(query, reply) => said(reply.send(Ok(samples::audit_page())), format!("audit {query:?}")),
         Command::AuditHead(reply) => said(reply.send(Ok(samples::audit_head())), "audit-head"),
         Command::Refused(error) => format!("refused {:?}: {}", error.code, error.detail),
@@ -250,6 +252,8 @@ pub(super) fn example(method: Method) -> (Verb, String, &'static str) {
         Method::Extend => r#"{"by_ms":60000}"#,
         Method::Approve => r#"{"plan":"9f86d081884c7d65"}"#,
         Method::Reject => r#"{"reason":"not now"}"#,
+        Method::NewOrder => r#"{"act":{"revert":{"policy":"isolate-host"}}}"#,
+        Method::Order => r#"{"order":"{}\n","signature":"none"}"#,
         Method::Confirm | Method::Revert => "",
         Method::Status | Method::Readiness | Method::Snapshot | Method::OpenApi | Method::Policies => "",
         Method::Policy | Method::Emergencies | Method::Emergency | Method::Receipt => "",

@@ -1,0 +1,55 @@
+//! What is kept on the disk beside the journal because it holds nothing: declarations that wait for other people, and what
+//! is known of signed orders.
+
+use super::Books;
+use crate::model::approval::Proposed;
+use crate::model::names::Digest;
+use crate::model::record::Head;
+use crate::model::review::Review;
+use crate::model::spent::Spent;
+use crate::store::{StoreError, journal, orders};
+
+impl Books {
+    /// Makes the proposals that wait durable.
+    pub(in crate::daemon::controller) fn save_proposals(&self, proposals: &[Proposed]) -> Result<(), StoreError> {
+        journal::save_proposals(&self.directory, proposals)
+    }
+
+    /// The proposals that waited.
+    pub(in crate::daemon::controller) fn load_proposals(&self) -> Result<Vec<Proposed>, StoreError> {
+        journal::load_proposals(&self.directory)
+    }
+
+    /// Makes the open reviews durable.
+    pub(in crate::daemon::controller) fn save_reviews(&self, reviews: &[Review]) -> Result<(), StoreError> {
+        journal::save_reviews(&self.directory, reviews)
+    }
+
+    /// The reviews that were open.
+    pub(in crate::daemon::controller) fn load_reviews(&self) -> Result<Vec<Review>, StoreError> {
+        journal::load_reviews(&self.directory)
+    }
+
+    /// Makes the list of the orders that were carried out durable.
+    pub(in crate::daemon::controller) fn save_spent(&self, spent: &Spent) -> Result<(), StoreError> {
+        orders::save_spent(&self.directory, spent)
+    }
+
+    /// That list; none where there was never one.
+    pub(in crate::daemon::controller) fn load_spent(&self) -> Result<Option<Spent>, StoreError> {
+        orders::load_spent(&self.directory)
+    }
+
+    /// The number of this host.
+    pub(in crate::daemon::controller) fn host(&self) -> Result<Digest, StoreError> {
+        orders::host(&self.directory)
+    }
+
+    /// The last record, for whoever signs to be a witness of it; zero in a log without one.
+    pub(in crate::daemon::controller) fn end(&self) -> Head {
+        self.last().unwrap_or(Head {
+            sequence: 0,
+            hash: Digest::zero(),
+        })
+    }
+}
