@@ -362,8 +362,6 @@ pub struct RejectRequest {
 }
 
 /// The proof after an apply or a restore.
-
-/// The proof after an apply or a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReceiptView {
     /// UUID of the emergency.

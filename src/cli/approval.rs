@@ -49,16 +49,19 @@ fn ask(context: &mut Context<'_, '_>, question: Question) -> Result<EmergencyVie
     Ok(answer.value)
 }
 
+fn path(context: &Context<'_, '_>, given: Option<&str>, verb: &str) -> Result<String, Failure> {
+    Ok(format!("/v1/emergencies/{}/{verb}", encode(&id(context, given)?)))
+}
+
 /// Of one that waits. A whole id is taken at its word.
-fn path(context: &Context<'_, '_>, id: Option<&str>, verb: &str) -> Result<String, Failure> {
-    let id = match id {
-        Some(id) if id.parse::<Uuid>().is_ok() => id.to_owned(),
+pub(super) fn id(context: &Context<'_, '_>, given: Option<&str>) -> Result<String, Failure> {
+    match given {
+        Some(id) if id.parse::<Uuid>().is_ok() => Ok(id.to_owned()),
         Some(_) | None => {
             let listed = Question::get("/v1/emergencies");
             let mut listed = context.client.ask::<Vec<EmergencyView>>(listed)?.value;
             listed.retain(|emergency| emergency.state == EmergencyState::Proposed);
-            choose(listed.iter().map(named), id)?
+            choose(listed.iter().map(named), given)
         }
-    };
-    Ok(format!("/v1/emergencies/{}/{verb}", encode(&id)))
+    }
 }

@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration;
 use super::{
-    approval, audit, completions, declare, doctor, drill, emergency, plan, policy, report, restore, review, snapshot,
-    status,
+    approval, audit, completions, declare, doctor, drill, emergency, order, plan, policy, report, restore, review,
+    snapshot, status,
 };
 
 /// Declare, watch and end emergencies on this host: exact cuts, kept lifelines, proven undo.
@@ -105,6 +105,12 @@ pub(crate) enum Command {
     },
     /// End an emergency and put everything back
     Revert(emergency::Revert),
+    /// Signed orders: who signs declares, approves or ends, wherever they are
+    Order {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: order::Command,
+    },
     /// Put everything back without the daemon
     Restore(restore::Arguments),
     /// The kernel's network state as canonical text
@@ -145,6 +151,10 @@ impl Command {
             }
             Self::Approve(_) | Self::Reject(_) => Effect::Changes,
             Self::Review { command } => command.effect(),
+            Self::Order { command } => match command {
+                order::Command::New { .. } => Effect::Looks,
+                order::Command::Sign(_) | order::Command::Submit(_) => Effect::Changes,
+            },
             Self::Status(_) | Self::Policy { .. } | Self::Plan(_) | Self::Snapshot(_) => Effect::Looks,
             Self::Report(_) => Effect::Looks,
             Self::Audit { .. } | Self::Doctor(_) | Self::Drill(_) | Self::Completions(_) => Effect::Looks,

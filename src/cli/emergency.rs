@@ -178,7 +178,7 @@ pub(super) fn choose<'a>(
 }
 
 /// Residue stands until a person decides; a conflict was somebody else's change and is theirs.
-fn restored(receipt: &ReceiptView) -> Exit {
+pub(super) fn restored(receipt: &ReceiptView) -> Exit {
     if receipt.state == EmergencyState::Stuck || !receipt.residues.is_empty() {
         Exit::Partial
     } else {

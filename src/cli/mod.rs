@@ -19,6 +19,7 @@ mod duration;
 mod emergency;
 mod exit;
 mod file;
+mod order;
 mod plan;
 mod policy;
 mod prompt;
@@ -173,6 +174,7 @@ fn perform(command: Command, context: &mut Context<'_, '_>) -> Result<Exit, Fail
         Command::Reject(arguments) => approval::reject(&arguments, context),
         Command::Review { command } => review::perform(command, context),
         Command::Revert(arguments) => emergency::revert(&arguments, context),
+        Command::Order { command } => order::perform(command, context),
         Command::Restore(arguments) => restore::perform(&arguments, context),
         Command::Snapshot(arguments) => snapshot::perform(&arguments, context),
         Command::Audit { command } => audit::perform(command, context),

@@ -6,6 +6,7 @@
 pub(crate) mod audit;
 pub(crate) mod doctor;
 pub(crate) mod drill;
+pub(crate) mod order;
 pub(crate) mod plan;
 pub(crate) mod policy;
 pub(crate) mod receipt;

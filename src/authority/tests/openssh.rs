@@ -1,9 +1,11 @@
 //! OpenSSH's own test vectors (regress/unittests/sshsig/testdata of openssh-portable, 0ef0f5a8): what `ssh-keygen` and real
-//! security keys signed for the purpose `unittest`.
+//! security keys signed for the purpose `unittest`. And an order that Debian's `ssh-keygen` (9.2p1) signed; it signs anew in
+//! `tests/orders/run`.
 
 use super::forge::{armour, blob};
 use crate::authority::Refusal;
 use crate::authority::key::{Key, KeyError};
+use crate::authority::order::Order;
 use crate::authority::people::People;
 use crate::authority::signature::{signer, signer_for};
 
@@ -44,6 +46,28 @@ fn those_of_the_kinds_that_are_taken_verify() {
         assert_eq!(other, Err(Refusal::BadSignature), "{name}");
         let as_order = signer(&people, SIGNED, signature).map(|_| ());
         assert_eq!(as_order, Err(Refusal::WrongNamespace), "{name}");
+    }
+}
+
+#[test]
+fn an_order_that_debian_signed_is_taken() {
+    let order = include_bytes!("debian/order");
+    for (name, key, signature) in [
+        (
+            "ed25519",
+            include_str!("debian/ed25519.pub"),
+            include_str!("debian/ed25519.sig"),
+        ),
+        (
+            "ecdsa",
+            include_str!("debian/ecdsa.pub"),
+            include_str!("debian/ecdsa.sig"),
+        ),
+    ] {
+        let people = owner_of(key, "");
+        assert_eq!(signer(&people, order, signature).map(|_| ()), Ok(()), "{name}");
+        let read = Order::read(order).unwrap();
+        assert!(read.is_prepared() && read.to_bytes() == order, "{name}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod declare;
 mod exits;
+mod order;
 mod report;
 mod typed;
 mod written;
