@@ -59,10 +59,10 @@ pub enum Command {
     Reject(String, String, Reply<EmergencyView>),
     /// `POST /v1/emergencies/{id}/revert`.
     Revert(String, Reply<ReceiptView>),
-    /// `POST /v1/orders/new`.
+    /// `POST /v1/orders/new`. Whoever may look may ask, so a refusal is for the server to record.
     NewOrder(NewOrder, Reply<OrderDraft>),
-    /// `POST /v1/orders`.
-    Order(SignedOrder, Reply<OrderView>),
+    /// `POST /v1/orders`. An order that is not taken is for the server to record, too; within is what came of one that was.
+    Order(SignedOrder, Reply<Result<OrderView, ApiError>>),
     /// `GET /v1/audit`.
     Audit(AuditQuery, Reply<AuditPage>),
     /// `GET /v1/audit/head`.

@@ -21,11 +21,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use daemon::Home;
+use daemon::{Home, PATIENT};
 use portcullis::drill::namespace::Namespace;
-use world::bin;
 use world::state::{assert_same, state};
 use world::topology::one_uplink;
+use world::{bin, wait_until};
 
 const README: &str = include_str!("../../README.md");
 const POLICY: &str = include_str!("../../policies/isolate-host.toml");
@@ -165,7 +165,11 @@ fn the_commands_of_the_readme_declare_approve_and_end_with_the_real_ssh_keygen()
                 let record = log.lines().find(|line| line.contains(&quoted)).unwrap();
                 assert!(record.contains(&format!("\"person\":\"{person}\"")), "{record}");
             }
-            assert_eq!(log.matches("\"reason\":\"spent\"").count(), 2);
+            // The record of a refusal may come after its answer.
+            wait_until("both refusals are recorded", PATIENT, || {
+                let log = fs::read_to_string(home.audit()).unwrap();
+                log.matches("\"reason\":\"spent\"").count() == 2
+            });
         },
     );
 }

@@ -348,8 +348,8 @@ impl Controller {
                 let done = handing_over(asker.clone(), reply);
                 return self.ask_for_approval(asker, id, plan, done);
             }
-            Command::Order(signed, reply) => return self.ask_by_order(asker, &signed, reply),
-            Command::NewOrder(new, reply) => reply.send(self.recorded(&asker, |c| c.draw_up(&asker, new))).is_err(),
+            Command::Order(signed, reply) => return self.ask_by_order(&asker, &signed, reply),
+            Command::NewOrder(new, reply) => reply.send(self.draw_up(&asker, new)).is_err(),
             Command::Reject(id, reason, reply) => reply
                 .send(self.recorded(&asker, |c| c.reject(&asker, &id, &reason)))
                 .is_err(),

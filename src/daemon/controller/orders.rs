@@ -39,6 +39,9 @@ pub(super) struct Orders {
     open: VecDeque<Open>,
 }
 
+/// What came of an order that was taken.
+type Ordered = Result<OrderView, ApiError>;
+
 /// An order that is to be carried out.
 struct Taken {
     act: Act,
@@ -89,10 +92,15 @@ impl Controller {
     }
 
     /// `POST /v1/orders`.
-    pub(super) fn ask_by_order(&mut self, asker: Actor, signed: &SignedOrder, reply: Reply<OrderView>) {
-        let Taken { act, by, view } = match self.take_order(&asker, signed) {
+    pub(super) fn ask_by_order(&mut self, asker: &Actor, signed: &SignedOrder, reply: Reply<Ordered>) {
+        let Taken { act, by, view } = match self.take_order(asker, signed) {
             Ok(taken) => taken,
-            Err(error) => return self.hand_over(&asker, reply, Err(error)),
+            Err(error) => {
+                if reply.send(Err(error)).is_err() {
+                    info!("the caller hung up before the answer");
+                }
+                return;
+            }
         };
         match act {
             Act::Declare(order) => {
@@ -110,8 +118,16 @@ impl Controller {
             Act::Revert(target) => {
                 let answer = self.end_by_order(&by, &target);
                 let answer = answer.map(|receipts| OrderView { receipts, ..view });
-                self.hand_over(&by, reply, answer);
+                self.answer_order(&by, reply, answer);
             }
+        }
+    }
+
+    /// What came of an order that was taken; what was refused then has its record here, as of anybody.
+    fn answer_order(&mut self, by: &Actor, reply: Reply<Ordered>, answer: Ordered) {
+        let answer = self.recorded(by, |_| answer);
+        if reply.send(Ok(answer)).is_err() {
+            info!("the caller hung up before the answer");
         }
     }
 
@@ -299,13 +315,13 @@ impl Controller {
     }
 }
 
-fn handing_over_order(by: Actor, view: OrderView, reply: Reply<OrderView>) -> Done {
+fn handing_over_order(by: Actor, view: OrderView, reply: Reply<Ordered>) -> Done {
     Box::new(move |controller, answer| {
         let answer = answer.map(|emergency| OrderView {
             emergency: Some(emergency),
             ..view
         });
-        controller.hand_over(&by, reply, answer);
+        controller.answer_order(&by, reply, answer);
     })
 }
 

@@ -240,11 +240,8 @@ pub(super) async fn new_order(
     Extension(peer): Extension<Peer>,
     Body(request): Body<NewOrder>,
 ) -> Answer<OrderDraft> {
-    Ok(Json(
-        app.controller
-            .ask(peer, |reply| Command::NewOrder(request, reply))
-            .await?,
-    ))
+    let drawn = app.controller.ask(peer, |reply| Command::NewOrder(request, reply));
+    Ok(Json(drawn.await.map_err(Failure::Refused)?))
 }
 
 /// Carries out an order that somebody signed, whoever hands it in. Each is carried out once.
@@ -255,7 +252,8 @@ pub(super) async fn order(
     Extension(peer): Extension<Peer>,
     Body(request): Body<SignedOrder>,
 ) -> Result<(StatusCode, Json<OrderView>), Failure> {
-    let order = app.controller.ask(peer, |reply| Command::Order(request, reply)).await?;
+    let taken = app.controller.ask(peer, |reply| Command::Order(request, reply));
+    let order = taken.await.map_err(Failure::Refused)??;
     let proposed = |emergency: &EmergencyView| emergency.state == EmergencyState::Proposed;
     let status = if order.emergency.as_ref().is_some_and(proposed) {
         StatusCode::ACCEPTED

@@ -105,7 +105,7 @@ fn hand_in(controller: &mut Controller, order: &str, signature: String) -> Resul
         order: order.to_owned(),
         signature,
     };
-    ask_as(controller, &carrier(), |reply| Command::Order(signed, reply))
+    ask_as(controller, &carrier(), |reply| Command::Order(signed, reply)).flatten()
 }
 
 /// Draws an order up, has it signed, and hands it in.

@@ -329,3 +329,33 @@ async fn without_descriptors_the_accept_loop_pauses_and_never_spins() {
     let tries = tries.load(Ordering::Relaxed);
     assert!((2..=11).contains(&tries), "{tries} tries in half a second");
 }
+
+#[tokio::test]
+async fn orders_that_are_not_taken_are_recorded_but_not_every_one_of_a_flood() {
+    let world = World::with(Limits {
+        refusals_per_period: 3,
+        ..Limits::DEFAULT
+    });
+    for _ in 0..10 {
+        let answer = world
+            .post("/v1/orders", "", r#"{"order":"{}\n","signature":"refused"}"#)
+            .await;
+        answer.assert_problem(Code::OrderRefused);
+    }
+    // What came of one that was taken is for the controller to record.
+    let answer = world
+        .post("/v1/orders", "", r#"{"order":"{}\n","signature":"in vain"}"#)
+        .await;
+    answer.assert_problem(Code::PlanChanged);
+    world.get("/v1/status").await;
+    let lines = world.lines();
+    let recorded = lines
+        .iter()
+        .filter(|line| line.contains("refused OrderRefused"))
+        .count();
+    assert_eq!(recorded, 3, "{lines:#?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("refused PlanChanged")),
+        "{lines:#?}"
+    );
+}

@@ -86,7 +86,14 @@ fn answer(command: Command, open: &mut Open) -> String {
         }
         Command::Revert(id, reply) => said(reply.send(Ok(samples::receipt())), format!("revert {id}")),
         Command::NewOrder(new, reply) => said(reply.send(Ok(samples::order_draft())), format!("new order {new:?}")),
-        Command::Order(signed, reply) => said(reply.send(Ok(samples::order())), format!("order {}", signed.order)),
+        Command::Order(signed, reply) => {
+            let answer = match signed.signature.as_str() {
+                "refused" => Err(missing(Code::OrderRefused)),
+                "in vain" => Ok(Err(missing(Code::PlanChanged))),
+                _ => Ok(Ok(samples::order())),
+            };
+            said(reply.send(answer), format!("order {}", signed.order))
+        }
         Command::Audit(query, reply) => said(reply.send(Ok(samples::audit_page())), format!("audit {query:?}")),
         Command::AuditHead(reply) => said(reply.send(Ok(samples::audit_head())), "audit-head"),
         Command::Refused(error) => format!("refused {:?}: {}", error.code, error.detail),

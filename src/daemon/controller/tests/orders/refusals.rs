@@ -1,4 +1,4 @@
-//! Everything for which an order is refused, each under its own code, with nothing changed and one record.
+//! Everything for which an order is refused, each under its own code, with nothing changed.
 
 use std::collections::BTreeSet;
 
@@ -103,14 +103,13 @@ const ELSEWHERE: [Refusal; 9] = [
 ];
 
 #[test]
-fn whatever_is_wrong_with_an_order_is_refused_under_its_code_and_recorded_and_spends_nothing() {
+fn whatever_is_wrong_with_an_order_is_refused_under_its_code_and_spends_nothing() {
     let bench = Bench::idle();
     let mut controller = start(&bench);
     let act = declaration(&mut controller, "open");
     let draft = draw_up(&mut controller, act).unwrap();
     let mut seen: BTreeSet<Refusal> = ELSEWHERE.into();
     let cases = cases(&draft);
-    let tried = cases.len();
     for (wanted, (order, signature)) in cases {
         assert_eq!(
             reason(hand_in(&mut controller, &order, signature)),
@@ -121,15 +120,8 @@ fn whatever_is_wrong_with_an_order_is_refused_under_its_code_and_recorded_and_sp
     }
     assert_eq!(seen.len(), Refusal::ALL.len(), "a refusal has no case: {seen:?}");
     assert_eq!(bench.kernel.state(), bench.baseline);
-    let recorded: Vec<_> = log(&mut controller)
-        .into_iter()
-        .filter(|record| record["event"] == "request-refused")
-        .collect();
-    assert_eq!(recorded.len(), tried);
-    let coded = |record: &serde_json::Value| {
-        record["details"]["code"] == "order-refused" && record["actor"]["peer"]["uid"] == 2000
-    };
-    assert!(recorded.iter().all(coded), "{recorded:#?}");
+    // The server records them: see its tests.
+    assert!(!records(&mut controller).contains(&"order-accepted".to_owned()));
     // Nothing of that has spent the order itself.
     hand_in(&mut controller, &draft.order, alice().sign(draft.order.as_bytes())).unwrap();
 }
