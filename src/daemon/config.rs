@@ -46,6 +46,9 @@ pub struct Flags {
     /// File of the people who may sign orders; nobody may where absent.
     #[arg(long, value_name = "FILE")]
     pub people: Option<PathBuf>,
+    /// Directory into which signed orders may be laid; none where absent.
+    #[arg(long, value_name = "DIR")]
+    pub orders: Option<PathBuf>,
     /// Group that may open the socket; root alone where absent.
     #[arg(long, value_name = "GROUP")]
     pub socket_group: Option<String>,
@@ -69,6 +72,7 @@ struct Written {
     socket: Option<PathBuf>,
     audit_key: Option<PathBuf>,
     people: Option<PathBuf>,
+    order_directory: Option<PathBuf>,
     socket_group: Option<String>,
     arm: bool,
     rights: Option<WrittenRights>,
@@ -106,6 +110,8 @@ pub struct Config {
     pub audit_key: PathBuf,
     /// File of the people who may sign orders.
     pub people: Option<PathBuf>,
+    /// Directory into which signed orders may be laid.
+    pub orders: Option<PathBuf>,
     /// Group that may open the socket.
     pub socket_group: Option<String>,
     /// Whether the host is to be armed.
@@ -185,6 +191,7 @@ impl Config {
             state: pick(&flags.state, written.state_directory, STATE_DIRECTORY),
             socket,
             people: flags.people.clone().or(written.people),
+            orders: flags.orders.clone().or(written.order_directory),
             socket_group: flags.socket_group.clone().or(written.socket_group),
             arm: if flags.arm || written.arm { Arm::On } else { Arm::Off },
             grants,

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::check;
 use super::config::{self, Config, Flags};
+use super::drop_directory::DropDirectory;
 use super::guardian;
 use super::namespace::ClaimError;
 use super::people::Known;
@@ -102,6 +103,10 @@ fn run(flags: &Flags) -> Result<(), Failure> {
         .build()
         .map_err(broken)?;
     info!(socket = %config.socket.display(), state = %config.state.display(), "ready");
+    if let Some(path) = &config.orders {
+        let directory = DropDirectory::open(path).map_err(|e| Failure::Broken(Box::new(e)))?;
+        runtime.spawn(directory.watch(service.handle()));
+    }
     let served = runtime.block_on(serve(server, &service));
     service.stop();
     served.map_err(broken)

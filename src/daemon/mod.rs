@@ -11,6 +11,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod controller;
+pub mod drop_directory;
 pub mod executor;
 pub mod guardian;
 pub mod main;

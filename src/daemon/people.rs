@@ -113,6 +113,14 @@ fn account(user: &str) -> Option<Account> {
     })
 }
 
+/// Why somebody else than root, or the user whom the daemon runs as, could have made a file or directory what it is.
+pub(super) fn distrust(seen: &fs::Metadata) -> Option<String> {
+    if !is_over_all(seen.uid()) {
+        return Some(format!("it belongs to uid {}, not to root", seen.uid()));
+    }
+    (seen.mode() & WRITE_BY_OTHERS != 0).then(|| "others than its owner may write it".to_owned())
+}
+
 fn read(path: &Path) -> Result<String, PeopleError> {
     let failed = |source| PeopleError::Read {
         path: path.to_owned(),
@@ -136,11 +144,8 @@ fn read(path: &Path) -> Result<String, PeopleError> {
     if !seen.is_file() {
         return Err(untrusted("it is not a regular file"));
     }
-    if !is_over_all(seen.uid()) {
-        return Err(untrusted(&format!("it belongs to uid {}, not to root", seen.uid())));
-    }
-    if seen.mode() & WRITE_BY_OTHERS != 0 {
-        return Err(untrusted("others than its owner may write it"));
+    if let Some(why) = distrust(&seen) {
+        return Err(untrusted(&why));
     }
     let parent = path
         .parent()

@@ -115,7 +115,14 @@ fn home(desk: &Desk) -> Home {
     let file = home.path().join("people.toml");
     fs::write(&file, people).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    home.configure(&format!("people = \"{}\"\n", file.display()));
+    let orders = home.path().join("orders");
+    fs::create_dir(&orders).unwrap();
+    fs::set_permissions(&orders, fs::Permissions::from_mode(0o700)).unwrap();
+    home.configure(&format!(
+        "people = \"{}\"\norder-directory = \"{}\"\n",
+        file.display(),
+        orders.display()
+    ));
     home
 }
 
@@ -170,6 +177,40 @@ fn the_commands_of_the_readme_declare_approve_and_end_with_the_real_ssh_keygen()
                 let log = fs::read_to_string(home.audit()).unwrap();
                 log.matches("\"reason\":\"spent\"").count() == 2
             });
+        },
+    );
+}
+
+#[test]
+#[ignore = "needs ssh-keygen: tests/orders/run"]
+fn orders_that_are_laid_into_the_directory_declare_approve_and_end() {
+    world::inside(
+        "orders_that_are_laid_into_the_directory_declare_approve_and_end",
+        |world| {
+            let desk = Desk::new();
+            let home = home(&desk);
+            let host = one_uplink(world);
+            let before = state(&host);
+            let daemon = home.start(&host);
+            let orders = home.path().join("orders");
+            let plan = "$(portcullis -o json status | jq -r '.emergencies[0].plan_digest')";
+            let declare = "declare isolate-host --occasion exercise --reason r --authority a";
+            for (name, key, order, wanted) in [
+                ("1", "ed25519", declare.to_owned(), "proposed"),
+                ("2", "ecdsa", format!("approve --plan {plan}"), "in-force"),
+                ("3", "ecdsa", "revert isolate-host".to_owned(), "clear"),
+            ] {
+                let script = format!(
+                    "portcullis order new {order} > {name}\nssh-keygen -Y sign -n order@portcullis -f ~/.ssh/id_{key} {name}\n\
+                 cat {name} {name}.sig > {}/{name}.order",
+                    orders.display()
+                );
+                exits(&desk.run(&host, &home, &script), 0);
+                wait_until(wanted, PATIENT, || daemon.get("/v1/status").json()["state"] == wanted);
+                let put_away = orders.join(format!("done/{name}.order.answer"));
+                wait_until("it is put away", PATIENT, || put_away.exists());
+            }
+            assert_same(&before, &state(&host));
         },
     );
 }

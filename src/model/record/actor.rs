@@ -30,7 +30,7 @@ pub struct Signatory {
     pub order: Digest,
     /// Their name in the file of people.
     pub person: String,
-    /// Who brought the order; none: it lay in the drop directory.
+    /// Who brought the order, if a process did; of one that lay in the daemon's directory, the daemon's own.
     pub via: Option<Peer>,
 }
 
