@@ -211,6 +211,12 @@ _portcullis() {
             portcullis__subcmd__help__subcmd__policy,show)
                 cmd="portcullis__subcmd__help__subcmd__policy__subcmd__show"
                 ;;
+            portcullis__subcmd__help__subcmd__review,close)
+                cmd="portcullis__subcmd__help__subcmd__review__subcmd__close"
+                ;;
+            portcullis__subcmd__help__subcmd__review,list)
+                cmd="portcullis__subcmd__help__subcmd__review__subcmd__list"
+                ;;
             portcullis__subcmd__order,help)
                 cmd="portcullis__subcmd__order__subcmd__help"
                 ;;
@@ -323,7 +329,7 @@ _portcullis() {
 
     case "${cmd}" in
         portcullis)
-            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend approve reject revert order restore snapshot audit doctor drill completions help"
+            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1001,7 +1007,7 @@ _portcullis() {
             return 0
             ;;
         portcullis__subcmd__help)
-            opts="status policy plan declare confirm extend approve reject revert order restore snapshot audit doctor drill completions help"
+            opts="status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
