@@ -272,7 +272,8 @@ impl Controller {
 
     /// Record, baseline, journal: all durable before the first change. If one fails, nothing has happened.
     pub(super) fn write_down(&mut self, asker: &Actor, emergency: Emergency, draw: &Draw) -> Result<(), ApiError> {
-        let now = self.clock.now();
+        // From here its time counts: by its record anybody can tell when it is to end.
+        let now = emergency.deadline.set_at.clone();
         let draft = Draft {
             event: EventKind::Declared,
             actor: asker.clone(),
