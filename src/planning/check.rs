@@ -24,6 +24,7 @@ mod walker;
 use crate::model::change::Change;
 use crate::model::cut::Cut;
 use crate::model::effect;
+use crate::model::object::Rule;
 use crate::model::plan::Step;
 use crate::model::snapshot::{Object, Snapshot};
 
@@ -103,6 +104,7 @@ fn walk(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut], forgiven: &[Probe])
     probes.retain_mut(|p| p.passes_at_first(&Walker::new(&state, &tables)));
     for (at, step) in plan_steps.iter().enumerate() {
         for change in &step.changes {
+            let rule = rule_of(change, &state);
             if let Err(errno) = effect::apply(&mut state, change) {
                 return Err(Unsafe::Refused {
                     step: at + 1,
@@ -113,7 +115,7 @@ fn walk(plan_steps: &[Step], start: &Snapshot, cuts: &[Cut], forgiven: &[Probe])
             }
             renew(&mut tables, &state, change);
             let walker = Walker::new(&state, &tables);
-            let mut asked = probes.iter().filter(|p| concerns(change, p, &walker));
+            let mut asked = probes.iter().filter(|p| concerns(change, rule.as_ref(), p, &walker));
             if let Some(probe) = asked.find(|p| !p.passes(&walker)) {
                 return Err(dropped(probe, at, step, change));
             }
@@ -144,14 +146,26 @@ fn dropped(probe: &Probe, at: usize, step: &Step, change: &Change) -> Unsafe {
 
 /// Whether a change can make a difference to a probe that passed before it. A qdisc makes one on its own link alone, and a
 /// rule to what it selects: a plan has a rule for each peer, and a probe for each, too.
-fn concerns(change: &Change, probe: &Probe, walker: &Walker) -> bool {
+fn concerns(change: &Change, rule: Option<&Rule>, probe: &Probe, walker: &Walker) -> bool {
     match change {
         Change::Add(Object::Qdisc(qdisc)) | Change::Delete(Object::Qdisc(qdisc)) => probe.may_use(qdisc.link),
-        // The kernel deletes the first rule that has what the request names, which may say more and so select less.
-        Change::Add(Object::Rule(rule)) | Change::Delete(Object::Rule(rule)) => {
-            rule.invert || probe.is_selected(walker, rule)
+        Change::Add(Object::Rule(_)) | Change::Delete(Object::Rule(_)) => {
+            rule.is_some_and(|rule| rule.invert || probe.is_selected(walker, rule))
         }
         Change::Add(_) | Change::Delete(_) | Change::SetLink { .. } | Change::SetSysctl(_) => true,
+    }
+}
+
+/// The rule that a change adds, or takes: a deletion takes the first that has what it names, which may be another one.
+fn rule_of(change: &Change, before: &Snapshot) -> Option<Rule> {
+    match change {
+        Change::Add(Object::Rule(rule)) => Some(rule.clone()),
+        Change::Delete(Object::Rule(request)) => before
+            .rules
+            .iter()
+            .find(|there| effect::takes_rule(request, there))
+            .cloned(),
+        Change::Add(_) | Change::Delete(_) | Change::SetLink { .. } | Change::SetSysctl(_) => None,
     }
 }
 

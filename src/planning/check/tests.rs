@@ -276,6 +276,27 @@ fn a_gateway_that_no_longer_resolves_is_refused() {
 }
 
 #[test]
+fn a_deletion_that_takes_another_rule_than_it_names_is_refused() {
+    let mut start = gateway();
+    let mut cut = cut_with(&[], vec![lifeline(Direction::Out, Transport::Any, &[])]);
+    cut.lifelines[0].peers.retain(|p| p.addr().is_ipv4());
+    let named = Rule {
+        destination: Some("198.51.100.7/32".parse().unwrap()),
+        ..Rule::ours(Family::V4, 10, RuleAction::Lookup(Route::TABLE_MAIN))
+    };
+    // The kernel does not compare `not`: this is what goes.
+    let taken = Rule {
+        invert: true,
+        ..named.clone()
+    };
+    must(&mut start, &add_rule(taken));
+    must(&mut start, &add_rule(Rule::ours(Family::V4, 20, RuleAction::Prohibit)));
+    let plan = [step(vec![Change::Delete(Object::Rule(named))])];
+    let refused = check(&plan, &start, &[cut]).unwrap_err();
+    assert!(matches!(&refused, Unsafe::DropsLifeline { .. }), "{refused}");
+}
+
+#[test]
 fn a_link_set_down_under_a_lifeline_is_refused_and_named() {
     let start = gateway();
     let cut = cut_with(&[], every_direction());
