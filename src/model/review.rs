@@ -1,6 +1,6 @@
 //! What one person did without the approval that a policy demands, until another one has looked at it.
 //!
-//! A review is opened before such a cut begins, and stays open whatever becomes of it. It is closed by somebody else, with
+//! A review is opened before such a cut begins, and stays open whatever becomes of that. It is closed by somebody else, with
 //! what they found. Pure.
 
 use serde::{Deserialize, Serialize};

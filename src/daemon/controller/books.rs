@@ -361,7 +361,7 @@ impl Books {
         self.audit.as_ref().and_then(AuditFile::head).or(self.witnessed)
     }
 
-    /// Whether the log can be read, holds the declaration of an emergency, and nothing else of it.
+    /// Whether the log can be read, holds the declaration of an emergency, and nothing of it that comes later.
     pub(super) fn knows_no_more_than_declared(&self, id: EmergencyId) -> bool {
         let Some(audit) = &self.audit else { return false };
         let filter = Filter {
@@ -369,7 +369,7 @@ impl Books {
             ..Filter::default()
         };
         let found = audit.records(&self.directory, &filter);
-        found.is_ok_and(|all| !all.is_empty() && all.iter().all(|r| r.event == EventKind::Declared))
+        found.is_ok_and(|all| all.iter().any(|r| r.event == EventKind::Declared) && all.iter().all(leads_up_to_a_cut))
     }
 
     /// The last record that the log is known to hold whole.
@@ -454,6 +454,19 @@ fn open_keys(keeping: &Keeping, now: &Moment) -> Option<Ratchet> {
             )
         })
         .ok()
+}
+
+/// Whether an emergency may have this record before anything is done for it in the kernel.
+fn leads_up_to_a_cut(record: &Record) -> bool {
+    matches!(
+        record.event,
+        EventKind::Proposed
+            | EventKind::Approved
+            | EventKind::OrderAccepted
+            | EventKind::ReviewOpened
+            | EventKind::ReviewClosed
+            | EventKind::Declared
+    )
 }
 
 fn filter(query: &AuditQuery, limit: usize) -> Result<Filter, ApiError> {

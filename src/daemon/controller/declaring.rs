@@ -153,7 +153,10 @@ impl Controller {
         }
         let durations = (terms.duration_ms, terms.confirm_within_ms);
         let emergency = self.emergency(id, stated, loaded, durations, &draw.plan);
-        self.write_down(asker, emergency, draw)?;
+        if let Err(error) = self.write_down(asker, emergency, draw) {
+            self.close_unused_review(id);
+            return Err(error);
+        }
         self.put_in_force(id, draw, started)?;
         self.keys.remember(key, request, id);
         self.emergency_view(&id.to_string())

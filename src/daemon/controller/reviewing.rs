@@ -1,6 +1,7 @@
 //! Declarations without the approval that their policies demand: short, announced, and open until somebody else has looked.
 //!
-//! The review is on the disk before the cut begins, and stays open whatever becomes of it. While one is open the same policy
+//! The review is on the disk before the cut begins, and stays open whatever becomes of that; where none began, it is closed
+//! at once. While one is open the same policy
 //! takes no other declaration of this kind: one person alone must not make a short cut a long one by declaring it again.
 
 use serde_json::json;
@@ -82,14 +83,34 @@ impl Controller {
             "authority": declaration.authority,
             "policy_digest": loaded.digest,
         });
-        self.decide_review(asker, EventKind::ReviewOpened, &review, details)?;
-        self.reviews.push(review);
+        self.reviews.push(review.clone());
         if let Err(error) = self.save_reviews() {
             self.reviews.pop();
             return Err(error);
         }
+        if let Err(error) = self.decide_review(asker, EventKind::ReviewOpened, &review, details) {
+            self.forget_review(id);
+            return Err(error);
+        }
         warn!(emergency = %id, policy = %loaded.policy.name, "declared by one person alone, without approval");
         Ok(())
+    }
+
+    /// Closes a review for which nothing was cut: there is nothing to look at, and nothing that keeps from trying again.
+    pub(super) fn close_unused_review(&mut self, id: EmergencyId) {
+        if let Some(review) = self.forget_review(id) {
+            let details = json!({ "finding": "nothing was cut", "declared_by": review.declaration.declared_by });
+            self.note(review_draft(&Actor::Daemon, EventKind::ReviewClosed, &review, details));
+        }
+    }
+
+    fn forget_review(&mut self, id: EmergencyId) -> Option<Review> {
+        let at = self.reviews.iter().position(|review| review.id == id)?;
+        let review = self.reviews.remove(at);
+        if let Err(error) = self.save_reviews() {
+            warn!(%error, "a restart finds the review open again");
+        }
+        Some(review)
     }
 
     /// `GET /v1/reviews`.
@@ -119,11 +140,7 @@ impl Controller {
         })?;
         let details = json!({ "finding": finding, "declared_by": review.declaration.declared_by });
         self.decide_review(asker, EventKind::ReviewClosed, &review, details)?;
-        self.reviews.remove(at);
-        if let Err(error) = self.save_reviews() {
-            self.reviews.insert(at, review);
-            return Err(error);
-        }
+        self.forget_review(review.id);
         Ok(show(&review))
     }
 
@@ -165,13 +182,17 @@ impl Controller {
         review: &Review,
         details: serde_json::Value,
     ) -> Result<(), ApiError> {
-        self.decide(Draft {
-            event,
-            actor: asker.clone(),
-            emergency: Some(review.id),
-            policy: Some(review.policy.clone()),
-            details,
-        })
+        self.decide(review_draft(asker, event, review, details))
+    }
+}
+
+fn review_draft(actor: &Actor, event: EventKind, review: &Review, details: serde_json::Value) -> Draft {
+    Draft {
+        event,
+        actor: actor.clone(),
+        emergency: Some(review.id),
+        policy: Some(review.policy.clone()),
+        details,
     }
 }
 

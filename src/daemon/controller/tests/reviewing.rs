@@ -142,10 +142,15 @@ fn whichever_call_of_the_disk_fails_no_cut_without_approval_is_without_its_revie
     for at in started + 1..=whole.calls() {
         for after in [AfterFault::Heals, AfterFault::StaysBroken] {
             let context = format!("call {at} fails, {after:?}");
-            let (bench, running, answer, _) = on(Arc::new(FaultyDisk::new(at, Errno::EIO, after)));
+            let (bench, mut running, answer, _) = on(Arc::new(FaultyDisk::new(at, Errno::EIO, after)));
             if answer.is_err() {
                 refusals += 1;
                 assert_eq!(bench.kernel.state(), bench.baseline, "{context}");
+                assert_eq!(
+                    open(&mut running),
+                    [],
+                    "{context}: nothing was cut, and a review is open"
+                );
             }
             drop(running);
             let mut next = controller(&bench, "many", GLASS);
