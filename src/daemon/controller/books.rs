@@ -369,7 +369,9 @@ impl Books {
             ..Filter::default()
         };
         let found = audit.records(&self.directory, &filter);
-        found.is_ok_and(|all| all.iter().any(|r| r.event == EventKind::Declared) && all.iter().all(leads_up_to_a_cut))
+        found.is_ok_and(|all| {
+            all.iter().any(|r| r.event == EventKind::Declared) && all.iter().all(|r| r.event.leads_up_to_a_cut())
+        })
     }
 
     /// The last record that the log is known to hold whole.
@@ -454,19 +456,6 @@ fn open_keys(keeping: &Keeping, now: &Moment) -> Option<Ratchet> {
             )
         })
         .ok()
-}
-
-/// Whether an emergency may have this record before anything is done for it in the kernel.
-fn leads_up_to_a_cut(record: &Record) -> bool {
-    matches!(
-        record.event,
-        EventKind::Proposed
-            | EventKind::Approved
-            | EventKind::OrderAccepted
-            | EventKind::ReviewOpened
-            | EventKind::ReviewClosed
-            | EventKind::Declared
-    )
 }
 
 fn filter(query: &AuditQuery, limit: usize) -> Result<Filter, ApiError> {

@@ -143,6 +143,20 @@ impl EventKind {
             | Self::AuditRotated => false,
         }
     }
+
+    /// Whether an emergency may have such a record before anything is done for it in the kernel.
+    #[must_use]
+    pub fn leads_up_to_a_cut(self) -> bool {
+        matches!(
+            self,
+            Self::Proposed
+                | Self::Approved
+                | Self::OrderAccepted
+                | Self::ReviewOpened
+                | Self::ReviewClosed
+                | Self::Declared
+        )
+    }
 }
 
 impl fmt::Display for EventKind {
