@@ -17,7 +17,7 @@ use nix::fcntl::OFlag;
 use tracing::{info, warn};
 
 use super::command::{Command, ControllerHandle, Peer};
-use super::people::distrust;
+use super::trusted::distrust;
 use crate::api::error::{ApiError, Code};
 use crate::api::order::{OrderView, SignedOrder};
 use crate::authority::order::ORDER_MAX_BYTES;
@@ -53,35 +53,26 @@ pub struct DropError {
 }
 
 impl DropDirectory {
-    /// Makes sure that only root can lay orders there, and that they can be moved.
+    /// Makes sure that only root can lay orders there; changes nothing.
     ///
     /// # Errors
-    /// If it is no directory, somebody else may write it, or it cannot be written.
-    pub fn open(path: &Path) -> Result<Self, DropError> {
+    /// If it is no directory, or somebody else may write it.
+    pub fn at(path: &Path) -> Result<Self, DropError> {
         let failed = |source| DropError {
             path: path.to_owned(),
             source,
         };
         let seen = fs::symlink_metadata(path).map_err(failed)?;
-        let why = if seen.is_dir() {
-            distrust(&seen)
-        } else {
-            Some("it is not a directory".to_owned())
-        };
-        if let Some(why) = why {
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, why)));
+        if !seen.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
         }
-        for folder in ["done", "refused"] {
-            let made = fs::DirBuilder::new()
-                .mode(0o700)
-                .recursive(true)
-                .create(path.join(folder));
-            made.map_err(failed)?;
+        match distrust(&seen) {
+            Some(why) => Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, why))),
+            None => Ok(Self {
+                path: path.to_owned(),
+                stuck: BTreeSet::new(),
+            }),
         }
-        Ok(Self {
-            path: path.to_owned(),
-            stuck: BTreeSet::new(),
-        })
     }
 
     /// Looks into it until the daemon ends.
@@ -120,6 +111,7 @@ impl DropDirectory {
                 return Vec::new();
             }
         };
+        // One that cannot be read now is there at the next look.
         let mut names: Vec<OsString> = entries.flatten().map(|entry| entry.file_name()).collect();
         names.retain(|name| Path::new(name).extension() == Some(OsStr::new("order")));
         names.sort();
@@ -142,6 +134,7 @@ impl DropDirectory {
             Err(error) => ("refused", serde_json::to_string_pretty(error)),
         };
         let folder = self.path.join(folder);
+        fs::DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
         fs::write(folder.join(beside(name, ".answer")), text? + "\n")?;
         let signature = beside(name, ".sig");
         if self.path.join(&signature).exists() {
@@ -233,7 +226,7 @@ mod tests {
         let folder = folder();
         let at = |name: &str| folder.path().join(name);
         let (controller, heard) = controller();
-        let mut directory = DropDirectory::open(folder.path()).unwrap();
+        let mut directory = DropDirectory::at(folder.path()).unwrap();
         fs::write(at("one.order"), format!("1\n{SIGNATURE}")).unwrap();
         fs::write(at("two.order"), "2\n").unwrap();
         fs::write(at("two.order.sig"), SIGNATURE).unwrap();
@@ -281,9 +274,9 @@ mod tests {
     async fn an_order_that_cannot_be_moved_is_not_handed_in_again() {
         let folder = folder();
         let (controller, heard) = controller();
-        let mut directory = DropDirectory::open(folder.path()).unwrap();
+        let mut directory = DropDirectory::at(folder.path()).unwrap();
         fs::write(folder.path().join("one.order"), format!("1\n{SIGNATURE}")).unwrap();
-        fs::remove_dir(folder.path().join("done")).unwrap();
+        fs::write(folder.path().join("done"), "in the way").unwrap();
         for _ in 0..3 {
             directory.look(&controller).await;
         }
@@ -299,7 +292,7 @@ mod tests {
         let link = folder.path().join("link");
         symlink(folder.path(), &link).unwrap();
         for bad in [shared, link, folder.path().join("none")] {
-            DropDirectory::open(&bad).unwrap_err();
+            DropDirectory::at(&bad).unwrap_err();
         }
     }
 }

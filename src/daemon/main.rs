@@ -77,12 +77,22 @@ fn tell(flags: &Flags, failure: &Failure) {
 
 fn run(flags: &Flags) -> Result<(), Failure> {
     let config = Config::load(flags).map_err(|e| Failure::Invalid(Box::new(e)))?;
-    known_people(flags, &config)?;
+    let unknown = config.unknown.clone().map_or(Ok(()), Err);
+    or_hold(flags, &config, unknown, "whoever is not known holds no right")?;
     if let (true, Some(group)) = (flags.check, &config.socket_group) {
         Server::knows_group(&config.socket, group).map_err(|e| Failure::Invalid(Box::new(e)))?;
     }
-    let policies = policies(flags, &config)?;
-    let people = people(flags, &config)?;
+    let policies = Policies::load(&config.policies);
+    let policies = or_hold(flags, &config, policies, "nothing can be declared until a restart")?;
+    let people = config.people.as_deref().map_or(Ok(Known::default()), Known::load);
+    let people = or_hold(flags, &config, people, "no signed order is taken until a restart")?;
+    let orders = config.orders.as_deref().map(DropDirectory::at).transpose();
+    let orders = or_hold(
+        flags,
+        &config,
+        orders,
+        "no order is taken from a directory until a restart",
+    )?;
     if flags.check {
         return check::report(&config, &policies, &people).map_err(|e| Failure::Broken(Box::new(e)));
     }
@@ -103,8 +113,7 @@ fn run(flags: &Flags) -> Result<(), Failure> {
         .build()
         .map_err(broken)?;
     info!(socket = %config.socket.display(), state = %config.state.display(), "ready");
-    if let Some(path) = &config.orders {
-        let directory = DropDirectory::open(path).map_err(|e| Failure::Broken(Box::new(e)))?;
+    if let Some(directory) = orders {
         runtime.spawn(directory.watch(service.handle()));
     }
     let served = runtime.block_on(serve(server, &service));
@@ -112,50 +121,19 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     served.map_err(broken)
 }
 
-/// Somebody whom this host does not know (any more) is no reason to let go of a cut either: they hold nothing.
-fn known_people(flags: &Flags, config: &Config) -> Result<(), Failure> {
-    match &config.unknown {
-        None => Ok(()),
-        Some(unknown) if flags.check || !journal::stands_at(&config.state) => {
-            Err(Failure::Invalid(Box::new(unknown.clone())))
-        }
-        Some(unknown) => {
-            error!(why = %unknown, "holding what the journal holds; whoever is not known holds no right");
-            Ok(())
-        }
-    }
-}
-
-/// A policy that is not valid is no reason to let go of a cut that is held: then nothing new can be declared, that is all.
-fn policies(flags: &Flags, config: &Config) -> Result<Policies, Failure> {
-    Policies::load(&config.policies).or_else(|invalid| {
+/// What is not valid is no reason to let go of a cut that is held: the daemon goes on without it.
+fn or_hold<T: Default, E: std::error::Error + Send + Sync + 'static>(
+    flags: &Flags,
+    config: &Config,
+    loaded: Result<T, E>,
+    then: &str,
+) -> Result<T, Failure> {
+    loaded.or_else(|invalid| {
         if flags.check || !journal::stands_at(&config.state) {
             return Err(Failure::Invalid(Box::new(invalid)));
         }
-        let why = chain(&invalid);
-        error!(
-            why,
-            "holding what the journal holds without any policy: nothing can be declared until a restart"
-        );
-        Ok(Policies::default())
-    })
-}
-
-/// Nor are people who cannot be read: then nobody can sign, that is all.
-fn people(flags: &Flags, config: &Config) -> Result<Known, Failure> {
-    let Some(path) = &config.people else {
-        return Ok(Known::default());
-    };
-    Known::load(path).or_else(|invalid| {
-        if flags.check || !journal::stands_at(&config.state) {
-            return Err(Failure::Invalid(Box::new(invalid)));
-        }
-        let why = chain(&invalid);
-        error!(
-            why,
-            "holding what the journal holds; no signed order is taken until a restart"
-        );
-        Ok(Known::default())
+        error!(why = chain(&invalid), then, "holding what the journal holds");
+        Ok(T::default())
     })
 }
 

@@ -13,12 +13,10 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 use nix::unistd::{User, getgrouplist};
 
-use super::rights::is_over_all;
+use super::trusted::distrust;
 use crate::authority::people::{FILE_MAX_BYTES, People, PeopleErrors};
 use crate::model::record::Account;
 
-/// S_IWGRP and S_IWOTH.
-const WRITE_BY_OTHERS: u32 = 0o022;
 /// S_IWOTH.
 const WRITE_BY_ALL: u32 = 0o002;
 /// S_ISVTX: in a sticky directory only its owner replaces an entry.
@@ -113,14 +111,6 @@ fn account(user: &str) -> Option<Account> {
     })
 }
 
-/// Why somebody else than root, or the user whom the daemon runs as, could have made a file or directory what it is.
-pub(super) fn distrust(seen: &fs::Metadata) -> Option<String> {
-    if !is_over_all(seen.uid()) {
-        return Some(format!("it belongs to uid {}, not to root", seen.uid()));
-    }
-    (seen.mode() & WRITE_BY_OTHERS != 0).then(|| "others than its owner may write it".to_owned())
-}
-
 fn read(path: &Path) -> Result<String, PeopleError> {
     let failed = |source| PeopleError::Read {
         path: path.to_owned(),
@@ -145,7 +135,7 @@ fn read(path: &Path) -> Result<String, PeopleError> {
         return Err(untrusted("it is not a regular file"));
     }
     if let Some(why) = distrust(&seen) {
-        return Err(untrusted(&why));
+        return Err(untrusted(&why.to_string()));
     }
     let parent = path
         .parent()

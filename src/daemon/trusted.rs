@@ -3,12 +3,14 @@
 //! What was opened is checked, not a path, so nothing can be exchanged between the look and the reading. A symbolic link
 //! is followed: it stands in a directory that only they can write, and what it leads to is checked.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
+
+use super::rights::is_over_all;
 
 /// S_IWGRP and S_IWOTH.
 const WRITE_BY_OTHERS: u32 = 0o022;
@@ -57,18 +59,22 @@ fn opened(path: &Path, flags: OFlag) -> io::Result<File> {
 }
 
 fn check(file: &File) -> io::Result<()> {
-    let about = file.metadata()?;
-    let own = nix::unistd::geteuid().as_raw();
-    let refused = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-    if about.uid() != 0 && about.uid() != own {
-        return refused(Untrusted::Owner { uid: about.uid() });
+    let refused = |why| io::Error::new(io::ErrorKind::PermissionDenied, why);
+    distrust(&file.metadata()?).map_or(Ok(()), |why| Err(refused(why)))
+}
+
+/// Why somebody else than root, or the user whom the daemon runs as, could have made a file or directory what it is.
+#[must_use]
+pub fn distrust(seen: &Metadata) -> Option<Untrusted> {
+    judged(seen.uid(), seen.mode())
+}
+
+fn judged(uid: u32, mode: u32) -> Option<Untrusted> {
+    if !is_over_all(uid) {
+        return Some(Untrusted::Owner { uid });
     }
-    if about.mode() & WRITE_BY_OTHERS != 0 {
-        return refused(Untrusted::Mode {
-            mode: about.mode() & 0o7777,
-        });
-    }
-    Ok(())
+    let mode = mode & 0o7777;
+    (mode & WRITE_BY_OTHERS != 0).then_some(Untrusted::Mode { mode })
 }
 
 #[cfg(test)]
@@ -76,9 +82,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-
-    /// Somebody else's, and ours where the tests run as root.
-    const DAEMON: u32 = 1;
 
     fn why(result: io::Result<File>) -> String {
         match result {
@@ -113,19 +116,14 @@ mod tests {
 
     #[test]
     fn what_is_neither_roots_nor_ones_own_is_not_obeyed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.toml");
-        std::fs::write(&path, "").unwrap();
-        // Only root gives files away; for all others a file of somebody else is looked at as it is.
-        let expected = if nix::unistd::geteuid().is_root() {
-            match std::os::unix::fs::chown(&path, Some(DAEMON), None) {
-                Ok(()) => "uid 1;",
-                Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => "trusted",
-                Err(error) => panic!("{error}"),
-            }
-        } else {
-            "trusted"
-        };
-        assert!(why(open(&path)).contains(expected), "{}", why(open(&path)));
+        let own = nix::unistd::geteuid().as_raw();
+        for (uid, mode, wanted) in [
+            (0, 0o100_644, None),
+            (own, 0o100_600, None),
+            (own + 1, 0o100_600, Some(Untrusted::Owner { uid: own + 1 })),
+            (own, 0o100_620, Some(Untrusted::Mode { mode: 0o620 })),
+        ] {
+            assert_eq!(judged(uid, mode), wanted, "{uid} {mode:o}");
+        }
     }
 }
