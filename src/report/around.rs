@@ -94,15 +94,7 @@ impl Around {
             (true, Some(time)) => format!("from {}", prose::day_and_time(time)),
             (_, _) => "nothing was cut".to_owned(),
         };
-        let (after_caption, after) = match report.standing {
-            Standing::Ended => (ended(report), open.clone()),
-            Standing::Stuck => ("not everything is back, see Receipt".to_owned(), open.clone()),
-            Standing::Rejected | Standing::Lapsed => ("as before".to_owned(), open.clone()),
-            Standing::Proposed | Standing::Applying => ("not yet".to_owned(), Vec::new()),
-            Standing::InForce | Standing::Degraded | Standing::Restoring => {
-                ("not yet: the cut is not over".to_owned(), Vec::new())
-            }
-        };
+        let (after_caption, after) = after(report, &open);
         // A proposal changes nothing.
         let until = report.times.in_force.as_deref().or(report.times.declared.as_deref());
         let before_caption = until.map_or_else(String::new, |time| format!("until {}", prose::day_and_time(time)));
@@ -135,19 +127,8 @@ impl Around {
                 title,
                 caption,
                 wall,
-                lines: rows
-                    .into_iter()
-                    .enumerate()
-                    .map(|(row, (label, way))| line(row, label, way))
-                    .collect(),
-                foot: foot
-                    .into_iter()
-                    .enumerate()
-                    .map(|(row, text)| Foot {
-                        y: height + 20 + 20 * count(row),
-                        text,
-                    })
-                    .collect(),
+                lines: lines(rows),
+                foot: footed(foot, height),
             })
             .collect();
         let description = description(&panels);
@@ -159,6 +140,30 @@ impl Around {
             description,
         }
     }
+}
+
+/// What goes afterwards, as far as it is proved: of a restore that left something only the receipt knows.
+fn after(report: &Report, open: &[(String, Way)]) -> (String, Vec<(String, Way)>) {
+    match report.standing {
+        Standing::Ended => (ended(report), open.to_vec()),
+        Standing::Stuck => ("not everything is back, see Receipt".to_owned(), Vec::new()),
+        Standing::Rejected | Standing::Lapsed => ("as before".to_owned(), open.to_vec()),
+        Standing::Proposed | Standing::Applying => ("not yet".to_owned(), Vec::new()),
+        Standing::InForce | Standing::Degraded | Standing::Restoring => {
+            ("not yet: the cut is not over".to_owned(), Vec::new())
+        }
+    }
+}
+
+fn lines(rows: Vec<(String, Way)>) -> Vec<Line> {
+    let rows = rows.into_iter().enumerate();
+    rows.map(|(row, (label, way))| line(row, label, way)).collect()
+}
+
+fn footed(texts: Vec<String>, height: u64) -> Vec<Foot> {
+    let below = |row: usize| height + 20 + 20 * count(row);
+    let texts = texts.into_iter().enumerate();
+    texts.map(|(row, text)| Foot { y: below(row), text }).collect()
 }
 
 fn count(number: usize) -> u64 {

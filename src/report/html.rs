@@ -302,8 +302,7 @@ fn passed(yes: bool) -> &'static str {
     if yes { "→ passed" } else { "✕ did not" }
 }
 
-fn drill(drill: &super::Drill) -> DrillView {
-    use crate::drill::report::Expectation;
+fn drill_facts(drill: &super::Drill) -> Vec<Fact> {
     let tally = &drill.tally;
     let of = |part: usize, whole: usize| Some(format!("{part} of {whole}"));
     let unproved = (tally.unproved > 0).then(|| tally.unproved.to_string());
@@ -317,7 +316,7 @@ fn drill(drill: &super::Drill) -> DrillView {
         "{} links, {} addresses, {} routes, {} rules",
         copied.links, copied.addresses, copied.routes, copied.rules
     );
-    let facts = facts([
+    facts([
         ("Verdict", Some(verdict.to_owned()), false),
         ("Copied", Some(network), false),
         (
@@ -338,7 +337,11 @@ fn drill(drill: &super::Drill) -> DrillView {
         ("Did not pass before the cut either", unproved, false),
         ("The cut was tampered with", drill.sabotage.clone(), true),
         ("Tampering put right after", drill.put_right_ms.map(written_ms), false),
-    ]);
+    ])
+}
+
+fn drill(drill: &super::Drill) -> DrillView {
+    use crate::drill::report::Expectation;
     let lifelines = drill.lifelines.iter().map(|lifeline| {
         let sent = if lifeline.untested.is_empty() {
             lifeline.sent.to_string()
@@ -362,7 +365,7 @@ fn drill(drill: &super::Drill) -> DrillView {
         cells: [passed(probe.before), passed(probe.during), passed(probe.after)],
     });
     DrillView {
-        facts,
+        facts: drill_facts(drill),
         groups: [
             group("Failures", &drill.failures),
             group("Not probed", &drill.not_probed),

@@ -270,3 +270,12 @@ fn the_probes_of_a_drill_are_counted_and_a_public_report_tells_no_more_than_numb
         }
     }
 }
+
+#[test]
+fn no_picture_says_that_all_goes_again_where_something_was_left() {
+    let mut report = report(LOG, Audience::Insiders);
+    let gone = |report: &Report| super::around::Around::of(report).panels.pop().unwrap().lines;
+    assert!(!gone(&report).is_empty());
+    report.standing = Standing::Stuck;
+    assert!(gone(&report).is_empty());
+}
