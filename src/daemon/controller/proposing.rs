@@ -153,12 +153,7 @@ impl Controller {
     fn keep_waiting(&mut self, asker: &Actor, approved: Proposed) -> Result<EmergencyView, ApiError> {
         let id = approved.id.to_string();
         let at = self.proposal(&id)?;
-        self.decide(draft(
-            asker,
-            EventKind::Approved,
-            &approved,
-            approval_details(&approved),
-        ))?;
+        self.decide(approval(asker, &approved))?;
         let before = std::mem::replace(&mut self.proposals[at], approved);
         if let Err(error) = self.save_proposals() {
             self.proposals[at] = before;
@@ -190,12 +185,7 @@ impl Controller {
         }
         self.refuse_unguarded()?;
         let at = self.proposal(id)?;
-        self.decide(draft(
-            asker,
-            EventKind::Approved,
-            &approved,
-            approval_details(&approved),
-        ))?;
+        self.decide(approval(asker, &approved))?;
         let before = self.proposals.remove(at);
         if let Err(error) = self.save_proposals() {
             self.proposals.insert(at, before);
@@ -349,13 +339,14 @@ fn draft(actor: &Actor, event: EventKind, proposed: &Proposed, details: serde_js
     }
 }
 
-fn approval_details(approved: &Proposed) -> serde_json::Value {
-    json!({
+fn approval(asker: &Actor, approved: &Proposed) -> Draft {
+    let details = json!({
         "plan": approved.plan_digest,
         "policy_digest": approved.policy_digest,
         "approvals": approved.approvals.len(),
         "approvals_needed": approved.needed,
-    })
+    });
+    draft(asker, EventKind::Approved, approved, details)
 }
 
 /// Who asks, as one who can be told from others. The daemon itself is nobody, and whoever connects and is gone before it is
