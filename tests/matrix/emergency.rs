@@ -9,7 +9,7 @@ use portcullis::drill::namespace::Namespace;
 use crate::binaries::Daemon;
 use crate::lifelines::{Lifelines, Line};
 use crate::promise;
-use crate::world::matrix::{Matrix, SHORT};
+use crate::world::matrix::{Matrix, Outcome, SHORT};
 use crate::world::state::{assert_same, state, without_order};
 use crate::world::topology::Topology;
 use crate::world::{ip, run};
@@ -81,19 +81,23 @@ impl<'t> Cut<'t> {
     /// Makes all probes and compares with what the plan says.
     #[track_caller]
     pub fn keeps_its_promise(&self, matrix: &Matrix<'_>) {
-        promise::assert_kept(self.policy, &self.plan, &matrix.run(SHORT));
+        promise::assert_kept(self.policy, &self.plan, &self.probe(matrix));
     }
 
     /// The same, and gives what differs.
     pub fn broken_promises(&self, matrix: &Matrix<'_>) -> Vec<String> {
-        promise::all_broken(self.policy, &self.plan, &matrix.run(SHORT))
+        promise::all_broken(self.policy, &self.plan, &self.probe(matrix))
+    }
+
+    fn probe(&self, matrix: &Matrix<'_>) -> Outcome {
+        matrix.run_where(SHORT, |row| promise::must_pass(&self.plan, row))
     }
 
     /// The same over a link that appears now.
     #[track_caller]
     pub fn covers_a_new_link(&self) {
         // Duplicate address detection takes a second there, and the daemon milliseconds.
-        let seen = Matrix::over_a_new_link(self.net, SHORT);
+        let seen = Matrix::over_a_new_link(self.net, SHORT, |row| promise::must_pass(&self.plan, row));
         promise::assert_kept(self.policy, &self.plan, &seen);
     }
 

@@ -28,6 +28,23 @@ pub fn all_broken(policy: &str, plan: &PlanView, seen: &Outcome) -> Vec<String> 
 }
 
 fn broken(plan: &PlanView, row: &Row) -> Option<String> {
+    let (promise, expected) = expected(plan, row);
+    let kept = row.answer.passed() == (expected == Expect::Passes);
+    let answer = match row.answer {
+        Answer::Passed { .. } => "passed".to_owned(),
+        Answer::Refused(errno) => format!("{errno:?}"),
+        Answer::Silent => "silent".to_owned(),
+    };
+    let words = promise.map(|promise| format!("{}: {}: {}", promise.traffic, promise.fate, promise.note));
+    (!kept).then(|| format!("{:<30} {answer}, by {words:?} it must be {expected:?}", row.name))
+}
+
+/// Whether the plan says that this probe passes.
+pub fn must_pass(plan: &PlanView, row: &Row) -> bool {
+    expected(plan, row).1 == Expect::Passes
+}
+
+fn expected<'p>(plan: &'p PlanView, row: &Row) -> (Option<&'p CoverageView>, Expect) {
     let probe = Probe::new(row);
     let traffic = row.traffic.map_or_else(|| probe.beside(plan), Some);
     let cuts_u0 = plan.links.is_empty() || plan.links.iter().any(|link| link == "u0");
@@ -39,15 +56,10 @@ fn broken(plan: &PlanView, row: &Row) -> Option<String> {
         other => other,
     };
     let promised = traffic.map(|traffic| of(plan, traffic));
-    let expected = promised.map_or(Expect::Passes, |promise| probe.expected(promise));
-    let kept = row.answer.passed() == (expected == Expect::Passes);
-    let answer = match row.answer {
-        Answer::Passed { .. } => "passed".to_owned(),
-        Answer::Refused(errno) => format!("{errno:?}"),
-        Answer::Silent => "silent".to_owned(),
-    };
-    let words = promised.map(|promise| format!("{}: {}: {}", promise.traffic, promise.fate, promise.note));
-    (!kept).then(|| format!("{:<30} {answer}, by {words:?} it must be {expected:?}", row.name))
+    (
+        promised,
+        promised.map_or(Expect::Passes, |promise| probe.expected(promise)),
+    )
 }
 
 fn of(plan: &PlanView, traffic: Traffic) -> &CoverageView {
