@@ -353,6 +353,16 @@ pub struct ApproveRequest {
     pub plan: String,
 }
 
+/// The body of `POST /v1/emergencies/{id}/revert`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevertRequest {
+    /// For one that is stuck: ends it even if this restore, too, leaves residue. The receipt and the audit log name what is
+    /// left; putting it right is up to you.
+    #[serde(default)]
+    pub accept_residue: bool,
+}
+
 /// The body of `POST /v1/emergencies/{id}/reject`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -10,7 +10,7 @@ use super::client::{Question, encode};
 use super::exit::{Exit, Failure, Situation};
 use super::{Context, duration, render};
 use crate::api::error::Code;
-use crate::api::{EmergencyState, EmergencyView, ExtendRequest, ReceiptView};
+use crate::api::{EmergencyState, EmergencyView, ExtendRequest, ReceiptView, RevertRequest};
 
 /// So many characters of an id name an emergency.
 const PREFIX_CHARACTERS: usize = 8;
@@ -37,6 +37,9 @@ pub(crate) struct Revert {
     /// End every emergency; done if there is none
     #[arg(long, conflicts_with = "id")]
     all: bool,
+    /// End one that is stuck even if it leaves residue again: the receipt names it, and putting it right is up to you
+    #[arg(long)]
+    accept_residue: bool,
 }
 
 pub(crate) fn confirm(arguments: &Confirm, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
@@ -51,18 +54,21 @@ pub(crate) fn extend(arguments: &Extend, context: &mut Context<'_, '_>) -> Resul
 }
 
 pub(crate) fn revert(arguments: &Revert, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
+    let request = RevertRequest {
+        accept_residue: arguments.accept_residue,
+    };
     if arguments.all {
-        return revert_all(context);
+        return revert_all(request, context);
     }
     let path = path(context, arguments.id.as_deref(), "revert")?;
-    let answer = context.client.ask::<ReceiptView>(post(path, &serde_json::json!({})))?;
+    let answer = context.client.ask::<ReceiptView>(post(path, &request))?;
     let text = || render::receipt::receipt(&answer.value);
     context.around.screen.result(&answer.json, text);
     Ok(restored(&answer.value))
 }
 
 /// One that fails does not keep the others from being ended; the gravest exit code is the whole's.
-fn revert_all(context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
+fn revert_all(request: RevertRequest, context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
     let listed = context
         .client
         .ask::<Vec<EmergencyView>>(Question::get("/v1/emergencies"))?
@@ -72,7 +78,7 @@ fn revert_all(context: &mut Context<'_, '_>) -> Result<Exit, Failure> {
     let (mut objects, mut texts) = (Vec::new(), Vec::new());
     for emergency in listed.iter().filter(|e| in_being(e)) {
         let path = format!("/v1/emergencies/{}/revert", encode(&emergency.id));
-        match context.client.ask::<ReceiptView>(post(path, &serde_json::json!({}))) {
+        match context.client.ask::<ReceiptView>(post(path, &request)) {
             Ok(answer) => {
                 texts.push(render::receipt::receipt(&answer.value));
                 objects.push(answer.json);

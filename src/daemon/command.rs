@@ -7,7 +7,7 @@ use crate::api::error::{ApiError, Code};
 use crate::api::order::{NewOrder, OrderDraft, OrderView, SignedOrder};
 use crate::api::{
     AuditHead, AuditPage, AuditQuery, DeclareRequest, EmergencyView, PlanRequest, PlanView, PolicySummary, PolicyView,
-    Readiness, ReceiptView, ReviewView, Status,
+    Readiness, ReceiptView, RevertRequest, ReviewView, Status,
 };
 
 /// Where an answer goes.
@@ -58,7 +58,7 @@ pub enum Command {
     /// `POST /v1/emergencies/{id}/reject`: the id and the reason.
     Reject(String, String, Reply<EmergencyView>),
     /// `POST /v1/emergencies/{id}/revert`.
-    Revert(String, Reply<ReceiptView>),
+    Revert(String, RevertRequest, Reply<ReceiptView>),
     /// `POST /v1/orders/new`. Whoever may look may ask, so a refusal is for the server to record.
     NewOrder(NewOrder, Reply<OrderDraft>),
     /// `POST /v1/orders`. An order that is not taken is for the server to record, too; within is what came of one that was.

@@ -11,7 +11,7 @@ use super::report::{DriftResult, LifelineResult, ProbeResult, Report};
 use super::scene::{self, Probe};
 use super::through;
 use super::watch::Watcher;
-use crate::api::{DeclareRequest, EmergencyView, HostState, PlanRequest, PlanView, ReceiptView, Status};
+use crate::api::{DeclareRequest, EmergencyView, HostState, PlanRequest, PlanView, ReceiptView, RevertRequest, Status};
 use crate::daemon::command::{Command, ControllerHandle, Peer, Preconditions, Reply};
 use crate::daemon::controller::Arm;
 use crate::daemon::policies::Policies;
@@ -139,7 +139,7 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn revert(&self, emergency: &EmergencyView) -> Result<ReceiptView, DrillError> {
-        self.ask(|reply| Command::Revert(emergency.id.clone(), reply))
+        self.ask(|reply| Command::Revert(emergency.id.clone(), RevertRequest::default(), reply))
     }
 
     fn status(&self) -> Result<Status, DrillError> {

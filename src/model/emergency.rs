@@ -7,6 +7,7 @@
 //!    │ ApplyFailed       │    ▼                                          │    │ LeftResidue
 //!    │            Mended └─ Degraded ────────────────────────────────────┤    ▼
 //!    └───────────────────────────────────────────────────────────────────┘  Stuck ──RevertRequested──▶ Restoring
+//!                                                                              └─────ResidueAccepted──▶ Ended
 //! ```
 //!
 //! A value that does no input or output and is told the time. Whoever drives it records first and acts afterwards.
@@ -65,6 +66,8 @@ pub enum Event {
     Restored,
     /// The restore could not put everything back.
     LeftResidue,
+    /// Somebody has looked at what is left, and ends it all the same.
+    ResidueAccepted,
     /// The daemon started and found the emergency in its journal.
     Restarted,
 }
@@ -146,6 +149,7 @@ impl Event {
             Self::ConfirmationDue => "ended for want of a confirmation",
             Self::Restored => "marked as restored",
             Self::LeftResidue => "marked as stuck",
+            Self::ResidueAccepted => "ended with residue",
             Self::Restarted => "taken up again",
         }
     }
@@ -308,6 +312,7 @@ impl Emergency {
             | Event::ConfirmationDue
             | Event::Restored
             | Event::LeftResidue
+            | Event::ResidueAccepted
             | Event::Restarted => {}
         }
         self.state = state;
@@ -333,7 +338,7 @@ impl Emergency {
             | (S::Applying | S::InForce | S::Degraded | S::Stuck, E::RevertRequested) => {
                 Ok((S::Restoring, Some(Effect::Restore)))
             }
-            (S::Restoring, E::Restored) => Ok((S::Ended, None)),
+            (S::Restoring, E::Restored) | (S::Stuck, E::ResidueAccepted) => Ok((S::Ended, None)),
             (S::Restoring, E::LeftResidue) => Ok((S::Stuck, None)),
             (S::Applying | S::InForce | S::Degraded, E::Restarted) => Ok((S::Applying, Some(Effect::Enforce))),
             (S::Restoring | S::Stuck, E::Restarted) => Ok((S::Restoring, Some(Effect::Restore))),
@@ -344,6 +349,7 @@ impl Emergency {
             )
             | (S::InForce, E::Applied | E::ApplyFailed | E::Mended | E::Restored | E::LeftResidue)
             | (S::Degraded, E::Applied | E::ApplyFailed | E::Restored | E::LeftResidue)
+            | (S::Applying | S::InForce | S::Degraded | S::Restoring, E::ResidueAccepted)
             | (
                 S::Restoring,
                 E::Applied | E::ApplyFailed | E::Drifted | E::Mended | E::Confirmed | E::Extended { .. },

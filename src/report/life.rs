@@ -155,6 +155,7 @@ fn next(standing: Option<Standing>, record: &Record) -> Option<Standing> {
         | EventKind::OrderAccepted
         | EventKind::ReviewOpened
         | EventKind::ReviewClosed
+        | EventKind::ResidueAccepted
         | EventKind::Confirmed
         | EventKind::Extended
         | EventKind::DaemonStarted
@@ -255,6 +256,7 @@ fn what(record: &Record) -> String {
         EventKind::ConfirmationMissed => "Nobody confirmed in time, so it ended by itself".to_owned(),
         EventKind::Restored => "Everything that was held is back, and nothing of the cut is left".to_owned(),
         EventKind::Residue => "Not everything could be put back: a person is needed".to_owned(),
+        EventKind::ResidueAccepted => "Ended all the same: what is left was accepted".to_owned(),
         EventKind::RestoredOffline => "The host was brought back without the daemon".to_owned(),
         EventKind::Recovered => format!("The daemon took the emergency up after a {}", text("after")),
         EventKind::DaemonStarted => "The daemon started".to_owned(),

@@ -149,7 +149,7 @@ fn answer(answers: &Answers, command: Command) -> String {
         }
         Command::Approve(id, plan, reply) => said(reply.send(a.declared), &format!("approve {id} {plan}")),
         Command::Reject(id, reason, reply) => said(reply.send(a.declared), &format!("reject {id} {reason}")),
-        Command::Revert(id, reply) => said(reply.send(Ok(a.receipt)), &format!("revert {id}")),
+        Command::Revert(id, _, reply) => said(reply.send(Ok(a.receipt)), &format!("revert {id}")),
         Command::NewOrder(new, reply) => said(reply.send(Ok(samples::order_draft())), &format!("{new:?}")),
         Command::Order(signed, reply) => said(reply.send(Ok(a.order)), &format!("{signed:?}")),
         Command::Audit(query, reply) => said(reply.send(Ok(page(&a.records, query.after))), &format!("{query:?}")),

@@ -11,7 +11,7 @@ use super::books::Room;
 use super::{Controller, reading};
 use crate::api::error::{ApiError, Code, chain};
 use crate::api::rights::Right;
-use crate::api::{EmergencyView, ReceiptView};
+use crate::api::{EmergencyState, EmergencyView, ReceiptView, RevertRequest};
 use crate::daemon::command::Preconditions;
 use crate::kernel::Kinds;
 use crate::model::change::{Change, LinkSetting};
@@ -163,7 +163,7 @@ impl Controller {
     }
 
     /// `POST /v1/emergencies/{id}/revert`. Reverting what has ended already gives the receipt again.
-    pub(super) fn revert(&mut self, asker: &Actor, id: &str) -> Result<ReceiptView, ApiError> {
+    pub(super) fn revert(&mut self, asker: &Actor, id: &str, how: RevertRequest) -> Result<ReceiptView, ApiError> {
         if let Some(receipt) = self.past_receipt(id) {
             return Ok(receipt);
         }
@@ -171,10 +171,37 @@ impl Controller {
         let emergency = &self.emergencies[at];
         self.refuse_unnamed(asker, &emergency.policy, Right::Revert)?;
         let id = emergency.id;
+        if how.accept_residue && emergency.state != State::Stuck {
+            return Err(ApiError::new(
+                Code::WrongState,
+                format!(
+                    "no residue is known that could be accepted: it {}",
+                    super::views::spoken(emergency.state)
+                ),
+                "revert it first, and look at what the receipt names",
+            ));
+        }
         let mut trial = emergency.clone();
         trial.on(Event::RevertRequested).map_err(refused)?;
-        self.transition(id, Event::RevertRequested, asker, EventKind::RevertRequested, json!({}));
-        Ok(self.restore(id))
+        self.transition(
+            id,
+            Event::RevertRequested,
+            asker,
+            EventKind::RevertRequested,
+            json!(how),
+        );
+        let receipt = self.restore(id);
+        if how.accept_residue && receipt.state == EmergencyState::Stuck {
+            return Ok(self.end_with_residue(asker, id, receipt));
+        }
+        Ok(receipt)
+    }
+
+    /// Closes what no restore puts right, on the word of a person who takes it on.
+    fn end_with_residue(&mut self, asker: &Actor, id: EmergencyId, receipt: ReceiptView) -> ReceiptView {
+        let details = json!({ "residues": receipt.residues });
+        self.transition(id, Event::ResidueAccepted, asker, EventKind::ResidueAccepted, details);
+        self.close(id, receipt)
     }
 
     /// Ends what is due.

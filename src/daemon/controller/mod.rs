@@ -369,7 +369,9 @@ impl Controller {
             Command::Extend(id, by_ms, pre, reply) => reply
                 .send(self.recorded(&asker, |c| c.extend(&asker, &id, by_ms, &pre)))
                 .is_err(),
-            Command::Revert(id, reply) => reply.send(self.recorded(&asker, |c| c.revert(&asker, &id))).is_err(),
+            Command::Revert(id, how, reply) => reply
+                .send(self.recorded(&asker, |c| c.revert(&asker, &id, how)))
+                .is_err(),
             Command::Audit(query, reply) => reply.send(self.books.page(&query)).is_err(),
             Command::AuditHead(reply) => reply.send(Ok(self.books.head())).is_err(),
             Command::Refused(error) => {

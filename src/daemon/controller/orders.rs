@@ -20,7 +20,7 @@ use super::{Controller, chain};
 use crate::api::error::{ApiError, Code};
 use crate::api::order::{OrderView, SignedOrder};
 use crate::api::rights::Right;
-use crate::api::{DeclareRequest, ReceiptView};
+use crate::api::{DeclareRequest, ReceiptView, RevertRequest};
 use crate::authority::order::{Act, Approve, Declare, Here, Order, Target};
 use crate::authority::{Refusal, signature};
 use crate::daemon::command::{Preconditions, Reply};
@@ -278,7 +278,10 @@ impl Controller {
             Target::Emergency(id) => vec![*id],
             Target::Policy(policy) => self.under(policy),
         };
-        let ended: Vec<_> = ids.into_iter().map(|id| self.revert(by, &id.to_string())).collect();
+        let ended: Vec<_> = ids
+            .into_iter()
+            .map(|id| self.revert(by, &id.to_string(), RevertRequest::default()))
+            .collect();
         ended.into_iter().collect()
     }
 

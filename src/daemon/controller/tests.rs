@@ -31,7 +31,9 @@ use tokio::sync::oneshot;
 
 use super::{Arm, Controller};
 use crate::api::error::{ApiError, Code};
-use crate::api::{AuditQuery, DeclareRequest, EmergencyView, PlanRequest, PlanView, ReceiptView, Status};
+use crate::api::{
+    AuditQuery, DeclareRequest, EmergencyView, PlanRequest, PlanView, ReceiptView, RevertRequest, Status,
+};
 use crate::daemon::clock::Clock;
 use crate::daemon::command::{Call, Command, Peer, Preconditions, Reply};
 use crate::daemon::policies::Policies;
@@ -290,7 +292,7 @@ impl Bench {
     }
 
     pub(super) fn revert(&mut self, id: &str) -> Result<ReceiptView, ApiError> {
-        self.ask(|reply| Command::Revert(id.to_owned(), reply))
+        self.ask(|reply| Command::Revert(id.to_owned(), RevertRequest::default(), reply))
     }
 
     pub(super) fn confirm(&mut self, id: &str) -> Result<EmergencyView, ApiError> {

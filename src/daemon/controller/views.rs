@@ -175,7 +175,7 @@ impl ReceiptView {
 }
 
 /// A state in one word or two, for people.
-fn spoken(state: State) -> &'static str {
+pub(super) fn spoken(state: State) -> &'static str {
     match state {
         State::Applying => "is being applied",
         State::InForce => "is in force",
@@ -236,6 +236,7 @@ impl Controller {
             }
             attention.extend(left);
         }
+        attention.extend(self.residues());
         let mut emergencies = self.emergency_list();
         if let Some(now) = &seen {
             for (view, emergency) in emergencies.iter_mut().zip(&self.emergencies) {
@@ -254,6 +255,23 @@ impl Controller {
             audit: self.books.head(),
             daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
         })
+    }
+
+    /// What restores left, and what can be done about it.
+    fn residues(&self) -> Vec<String> {
+        let stuck = self.emergencies.iter().filter(|e| e.state == State::Stuck);
+        let lines = stuck.flat_map(|stuck| {
+            let left = self.receipts.get(&stuck.id).map(|receipt| receipt.residues.as_slice());
+            let named = left
+                .unwrap_or_default()
+                .iter()
+                .map(|what| format!("left by {}: {what}", stuck.id));
+            let id = stuck.id;
+            named.chain([format!(
+                "`portcullis revert {id}` tries again; with `--accept-residue` it ends even so"
+            )])
+        });
+        lines.collect()
     }
 
     /// For `systemctl status`: what is held, in one line.

@@ -14,7 +14,7 @@ use crate::api::order::{NewOrder, OrderDraft, OrderView, SignedOrder};
 use crate::api::{
     ApproveRequest, AuditHead, AuditPage, AuditQuery, CloseReviewRequest, DeclareRequest, EmergencyState,
     EmergencyView, ExtendRequest, PlanRequest, PlanView, PolicySummary, PolicyView, Readiness, ReceiptView,
-    RejectRequest, ReviewView, Status,
+    RejectRequest, RevertRequest, ReviewView, Status,
 };
 use crate::daemon::command::{Command, Peer, Preconditions};
 
@@ -220,16 +220,18 @@ pub(super) async fn reject(
 }
 
 /// Ends an emergency. Answers when the restore is read back from the kernel.
-#[utoipa::path(post, path = "/v1/emergencies/{id}/revert", params(("id" = String, Path, description = "The emergency's id")), request_body = Option<Nothing>, responses((status = 200, description = "Put back", body = ReceiptView)))]
+#[utoipa::path(post, path = "/v1/emergencies/{id}/revert", params(("id" = String, Path, description = "The emergency's id")), request_body = Option<RevertRequest>, responses((status = 200, description = "Put back", body = ReceiptView)))]
 pub(super) async fn revert(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
     Parameter(id): Parameter,
     _: Preconditions,
-    Body(Nothing {}): Body<Nothing>,
+    Body(request): Body<RevertRequest>,
 ) -> Answer<ReceiptView> {
     Ok(Json(
-        app.controller.ask(peer, |reply| Command::Revert(id, reply)).await?,
+        app.controller
+            .ask(peer, |reply| Command::Revert(id, request, reply))
+            .await?,
     ))
 }
 

@@ -19,7 +19,7 @@ const STATES: [State; 6] = [
     State::Stuck,
 ];
 
-const EVENTS: [Event; 12] = [
+const EVENTS: [Event; 13] = [
     Event::Applied,
     Event::ApplyFailed,
     Event::Drifted,
@@ -31,18 +31,19 @@ const EVENTS: [Event; 12] = [
     Event::ConfirmationDue,
     Event::Restored,
     Event::LeftResidue,
+    Event::ResidueAccepted,
     Event::Restarted,
 ];
 
 /// The table of the module's picture: `-` is refused, `!` asks for enforcing, `<` for restoring.
 const TABLE: &str = "
-             applied failed drifted mended confirmed extended revert due unconfirmed restored residue restarted
-applying     F       R<     -       -      -         -        R<     R<  R<          -        -       A!
-in-force     -       -      D!      -      F         F        R<     R<  R<          -        -       A!
-degraded     -       -      D!      F      D         D        R<     R<  R<          -        -       A!
-restoring    -       -      -       -      -         -        R      R   R           E        S       R<
-ended        -       -      -       -      -         -        -      -   -           -        -       -
-stuck        -       -      -       -      -         -        R<     -   -           -        -       R<
+             applied failed drifted mended confirmed extended revert due unconfirmed restored residue accepted restarted
+applying     F       R<     -       -      -         -        R<     R<  R<          -        -       -        A!
+in-force     -       -      D!      -      F         F        R<     R<  R<          -        -       -        A!
+degraded     -       -      D!      F      D         D        R<     R<  R<          -        -       -        A!
+restoring    -       -      -       -      -         -        R      R   R           E        S       -        R<
+ended        -       -      -       -      -         -        -      -   -           -        -       -        -
+stuck        -       -      -       -      -         -        R<     -   -           -        -       E        R<
 ";
 
 pub(crate) fn moment(boottime_ms: u64) -> Moment {

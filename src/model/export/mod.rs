@@ -79,7 +79,7 @@ fn outcome(event: EventKind) -> Outcome {
         | EventKind::ConfirmationMissed
         | EventKind::StateDamaged
         | EventKind::AuditTorn => Outcome::Failure,
-        EventKind::Residue => Outcome::Partial,
+        EventKind::Residue | EventKind::ResidueAccepted => Outcome::Partial,
         EventKind::DaemonStarted
         | EventKind::DaemonStopped
         | EventKind::PoliciesLoaded
@@ -118,6 +118,7 @@ fn severity(event: EventKind) -> u8 {
         EventKind::Extended | EventKind::Armed | EventKind::Disarmed | EventKind::Recovered => 5,
         EventKind::Mended | EventKind::RevertRequested | EventKind::Restored | EventKind::DeadlineReached => 6,
         EventKind::Drift | EventKind::ConfirmationMissed | EventKind::AuditTorn | EventKind::RestoredOffline => 7,
+        EventKind::ResidueAccepted => 7,
         EventKind::ReviewOpened | EventKind::Declared | EventKind::StepsApplied | EventKind::InForce => 9,
         EventKind::ApplyFailed | EventKind::LifelineLost | EventKind::Residue | EventKind::StateDamaged => 10,
     }

@@ -43,6 +43,7 @@ impl Class {
             | EventKind::RevertRequested
             | EventKind::DeadlineReached
             | EventKind::ConfirmationMissed
+            | EventKind::ResidueAccepted
             | EventKind::Recovered => Self::IncidentUpdated,
             EventKind::PlanMade | EventKind::OrderAccepted => Self::Asked,
             EventKind::RequestRefused => Self::Refused,

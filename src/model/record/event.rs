@@ -84,6 +84,8 @@ event_kinds! {
     Restored = "restored",
     /// Something could not be put back.
     Residue = "residue",
+    /// An operator ends the emergency all the same; the details name what is left.
+    ResidueAccepted = "residue-accepted",
     /// The host was brought back without the daemon, by `portcullis restore --offline`.
     RestoredOffline = "restored-offline",
     /// An emergency was taken up from the journal.
@@ -126,6 +128,7 @@ impl EventKind {
             | Self::ConfirmationMissed
             | Self::Restored
             | Self::Residue
+            | Self::ResidueAccepted
             | Self::RestoredOffline
             | Self::Recovered
             | Self::Armed

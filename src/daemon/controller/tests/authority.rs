@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Bench, Controller, Unsynced, policy, refused, request};
 use crate::api::error::{ApiError, Code};
-use crate::api::{EmergencyView, PlanRequest, PlanView};
+use crate::api::{EmergencyView, PlanRequest, PlanView, RevertRequest};
 use crate::daemon::command::{Call, Command, Peer, Preconditions, Reply};
 use crate::daemon::peer::Identity;
 use crate::daemon::policies::Policies;
@@ -87,14 +87,20 @@ fn a_policy_leaves_declaring_and_ending_to_those_it_names() {
         refused(ask_as(&mut controller, stranger, confirm), Code::Forbidden);
     }
     for stranger in [&operator, &other] {
-        let revert = |reply| Command::Revert(id.clone(), reply);
+        let revert = |reply| Command::Revert(id.clone(), RevertRequest::default(), reply);
         refused(ask_as(&mut controller, stranger, revert), Code::Forbidden);
     }
-    let receipt = ask_as(&mut controller, &ender, |reply| Command::Revert(id.clone(), reply)).unwrap();
+    let receipt = ask_as(&mut controller, &ender, |reply| {
+        Command::Revert(id.clone(), RevertRequest::default(), reply)
+    })
+    .unwrap();
     assert_eq!(receipt.residues, Vec::<String>::new());
     assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string());
     let id = declare(&mut controller, &other, "open").unwrap().id;
-    ask_as(&mut controller, &operator, |reply| Command::Revert(id, reply)).unwrap();
+    ask_as(&mut controller, &operator, |reply| {
+        Command::Revert(id, RevertRequest::default(), reply)
+    })
+    .unwrap();
 }
 
 #[test]
@@ -104,7 +110,10 @@ fn root_is_never_left_out_and_every_refusal_is_recorded() {
     let other = somebody(1001, &[4]);
     refused(declare(&mut controller, &other, "narrow"), Code::Forbidden);
     let id = declare(&mut controller, &somebody(0, &[]), "narrow").unwrap().id;
-    ask_as(&mut controller, &somebody(0, &[]), |reply| Command::Revert(id, reply)).unwrap();
+    ask_as(&mut controller, &somebody(0, &[]), |reply| {
+        Command::Revert(id, RevertRequest::default(), reply)
+    })
+    .unwrap();
     let query = crate::api::AuditQuery {
         kind: Some("request-refused".to_owned()),
         ..crate::api::AuditQuery::default()

@@ -13,7 +13,7 @@ use nix::sys::stat::fstatat;
 
 use super::{Bench, DEFAULT_MS, METHODS, refused};
 use crate::api::error::Code;
-use crate::api::{EmergencyState, Grade};
+use crate::api::{EmergencyState, Grade, RevertRequest};
 use crate::daemon::command::Command;
 use crate::store::disk::{AfterFault, Disk, FaultyDisk, RealDisk};
 use crate::store::reserve::RESERVE_BYTES;
@@ -220,7 +220,7 @@ fn of_more_records_than_are_kept_the_oldest_go_and_are_counted() {
     disk.leave(0);
     for _ in 0..300 {
         refused(
-            bench.ask(|reply| Command::Revert("none".to_owned(), reply)),
+            bench.ask(|reply| Command::Revert("none".to_owned(), RevertRequest::default(), reply)),
             Code::NoSuchEmergency,
         );
     }

@@ -4,7 +4,8 @@ use nix::libc::{EBUSY, EPERM};
 
 use super::{Bench, METHODS, in_force, refused};
 use crate::api::error::Code;
-use crate::api::{EmergencyState, HostState};
+use crate::api::{EmergencyState, HostState, ReceiptView, RevertRequest};
+use crate::daemon::command::Command;
 use crate::kernel::sim::{Fault, Rest};
 
 /// More changes than one restore tries, for any method.
@@ -117,18 +118,63 @@ fn a_restore_gets_through_whatever_fails_once() {
     }
 }
 
+/// Declared, and reverted while the kernel refuses everything.
+fn stuck(policy: &str) -> (Bench, ReceiptView) {
+    let mut bench = Bench::start();
+    let id = bench.declare(policy).unwrap().id;
+    let from = bench.kernel.asked();
+    // More than one restore tries; what is left over refuses the next ones, too.
+    for change in from..from + REFUSALS {
+        bench.kernel.script(Fault::Refuse { change, errno: EPERM });
+    }
+    let receipt = bench.revert(&id).unwrap();
+    assert_eq!(receipt.state, EmergencyState::Stuck, "{policy}");
+    (bench, receipt)
+}
+
+#[test]
+fn residue_is_accepted_by_a_person_who_could_see_it() {
+    let accept = RevertRequest { accept_residue: true };
+    for policy in METHODS {
+        let (mut bench, left) = stuck(policy);
+        let id = left.emergency;
+        let shown = bench.status().attention;
+        let named = |residue: &String| shown.iter().any(|line| line.contains(residue));
+        assert!(left.residues.iter().all(named), "{policy}: {shown:#?}");
+        assert!(shown.iter().any(|line| line.contains("--accept-residue")), "{shown:#?}");
+
+        let receipt = bench.ask(|reply| Command::Revert(id.clone(), accept, reply)).unwrap();
+        assert_eq!(receipt.state, EmergencyState::Ended, "{policy}");
+        assert!(!receipt.residues.is_empty(), "{policy}: what is left is still named");
+        let records = bench.records();
+        let last = ["revert-requested", "residue", "residue-accepted"];
+        assert_eq!(records[records.len() - 3..], last, "{policy}");
+        assert_ne!(bench.status().state, HostState::Stuck, "{policy}");
+        assert_eq!(bench.revert(&id).unwrap(), receipt, "{policy}");
+        bench.restart();
+        assert_ne!(bench.status().state, HostState::Stuck, "{policy}");
+    }
+}
+
+#[test]
+fn residue_that_nobody_has_seen_is_not_accepted() {
+    let accept = RevertRequest { accept_residue: true };
+    let mut bench = Bench::start();
+    let id = bench.declare("isolate").unwrap().id;
+    refused(
+        bench.ask(|reply| Command::Revert(id.clone(), accept, reply)),
+        Code::WrongState,
+    );
+    assert_eq!(bench.status().state, HostState::InForce);
+    bench.revert(&id).unwrap();
+    bench.assert_ended("isolate");
+}
+
 #[test]
 fn a_restore_that_the_kernel_refuses_is_stuck_until_a_revert_succeeds() {
     for policy in METHODS {
-        let mut bench = Bench::start();
-        let id = bench.declare(policy).unwrap().id;
-        let from = bench.kernel.asked();
-        // More than one restore tries; what is left over refuses the next ones, too.
-        for change in from..from + REFUSALS {
-            bench.kernel.script(Fault::Refuse { change, errno: EPERM });
-        }
-        let receipt = bench.revert(&id).unwrap();
-        assert_eq!(receipt.state, EmergencyState::Stuck, "{policy}");
+        let (mut bench, receipt) = stuck(policy);
+        let id = receipt.emergency;
         assert!(!receipt.residues.is_empty(), "{policy}");
         assert_eq!(bench.status().state, HostState::Stuck, "{policy}");
         let asked = bench.kernel.asked();
@@ -138,10 +184,7 @@ fn a_restore_that_the_kernel_refuses_is_stuck_until_a_revert_succeeds() {
             asked,
             "{policy}: a refused declaration changed something"
         );
-        assert!(
-            !bench.ask(crate::daemon::command::Command::Readiness).unwrap().ready,
-            "{policy}"
-        );
+        assert!(!bench.ask(Command::Readiness).unwrap().ready, "{policy}");
         let mut tries = 0;
         while bench.revert(&id).unwrap().state == EmergencyState::Stuck {
             tries += 1;
@@ -162,13 +205,7 @@ fn a_restore_that_the_kernel_refuses_is_stuck_until_a_revert_succeeds() {
 #[test]
 fn a_stuck_restore_is_tried_again_at_the_next_start() {
     for policy in METHODS {
-        let mut bench = Bench::start();
-        let id = bench.declare(policy).unwrap().id;
-        let from = bench.kernel.asked();
-        for change in from..from + REFUSALS {
-            bench.kernel.script(Fault::Refuse { change, errno: EPERM });
-        }
-        assert_eq!(bench.revert(&id).unwrap().state, EmergencyState::Stuck, "{policy}");
+        let (mut bench, _) = stuck(policy);
         let mut starts = 0;
         while !bench.status().emergencies.is_empty() {
             starts += 1;

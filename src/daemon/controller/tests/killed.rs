@@ -11,6 +11,7 @@ use super::arming::armed_state;
 use super::authority::{self, somebody};
 use super::proposing::{ONE_MORE, approve, declare_as, records};
 use super::{Arm, Bench, DEFAULT_MS, METHODS, Snapshot, Unsynced, ask, declare};
+use crate::api::RevertRequest;
 use crate::daemon::command::Command;
 use crate::daemon::policies::Policies;
 use crate::kernel::sim::ModelKernel;
@@ -154,7 +155,7 @@ fn live(policy: &str) -> impl FnOnce(&mut super::Controller) {
     let policy = policy.to_owned();
     move |controller| {
         let id = declare(controller, &policy).unwrap().id;
-        ask(controller, |reply| Command::Revert(id, reply)).unwrap();
+        ask(controller, |reply| Command::Revert(id, RevertRequest::default(), reply)).unwrap();
     }
 }
 
@@ -230,7 +231,10 @@ fn a_process_that_is_killed_at_any_call_of_an_approval_leaves_a_proposal_or_a_cu
             approve(&mut next, &somebody(1001, &[]), &view).unwrap_or_else(|error| panic!("{context}: {error:?}"));
         }
         if state != "gone" {
-            let receipt = ask(&mut next, |reply| Command::Revert(view.id.clone(), reply)).unwrap();
+            let receipt = ask(&mut next, |reply| {
+                Command::Revert(view.id.clone(), RevertRequest::default(), reply)
+            })
+            .unwrap();
             assert_eq!(receipt.residues, Vec::<String>::new(), "{context}");
         }
         assert_eq!(

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::authority::{ask_as, controller, policies, somebody};
 use super::{Arc, Bench, Controller, DEFAULT_MS, MINUTE_MS, Unsynced, refused, request};
 use crate::api::error::{ApiError, Code};
-use crate::api::{AuditQuery, EmergencyState, EmergencyView, HostState};
+use crate::api::{AuditQuery, EmergencyState, EmergencyView, HostState, RevertRequest};
 use crate::daemon::command::{Command, Peer, Preconditions};
 use crate::daemon::policies::Policies;
 use crate::model::change::Change;
@@ -93,7 +93,10 @@ fn nothing_is_cut_before_the_last_approval_and_every_step_has_its_record() {
         assert!(!bench.holds("proposals.json"));
         let id = view.id.clone();
         refused(approve(&mut controller, &somebody(1003, &[]), &view), Code::WrongState);
-        let receipt = ask_as(&mut controller, &carol(), |reply| Command::Revert(id, reply)).unwrap();
+        let receipt = ask_as(&mut controller, &carol(), |reply| {
+            Command::Revert(id, RevertRequest::default(), reply)
+        })
+        .unwrap();
         assert_eq!(receipt.residues, Vec::<String>::new(), "one person ends it");
         assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string());
         let rest = [
@@ -200,7 +203,9 @@ fn a_proposal_is_over_after_its_time_by_the_boot_clock_or_by_one_rejection() {
     let unwanted = declare_as(&mut controller, &alice(), "many").unwrap();
     let id = unwanted.id.clone();
     refused(
-        ask_as(&mut controller, &alice(), |reply| Command::Revert(id, reply)),
+        ask_as(&mut controller, &alice(), |reply| {
+            Command::Revert(id, RevertRequest::default(), reply)
+        }),
         Code::WrongState,
     );
     assert_eq!(
@@ -244,7 +249,10 @@ fn a_proposal_outlives_the_daemon_with_its_approvals_and_never_cuts_by_itself() 
     assert_eq!(state(&mut third), HostState::InForce);
     refused(approve(&mut third, &somebody(1003, &[]), &view), Code::WrongState);
     let id = view.id;
-    ask_as(&mut third, &alice(), |reply| Command::Revert(id, reply)).unwrap();
+    ask_as(&mut third, &alice(), |reply| {
+        Command::Revert(id, RevertRequest::default(), reply)
+    })
+    .unwrap();
     drop(third);
     let mut fourth = controller(&bench, "many", TWO_MORE);
     assert_eq!(state(&mut fourth), HostState::Clear);

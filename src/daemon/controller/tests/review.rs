@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::authority::{ask_as, controller, somebody};
 use super::{Bench, MINUTE_MS, Unsynced, request};
-use crate::api::DeclareRequest;
+use crate::api::{DeclareRequest, RevertRequest};
 use crate::daemon::command::{Command, Preconditions};
 use crate::model::change::Change;
 use crate::model::emergency::Moment;
@@ -56,7 +56,10 @@ fn lived() -> Vec<Record> {
     let extend = |reply| Command::Extend(id, 15 * MINUTE_MS, Preconditions::default(), reply);
     ask_as(&mut controller, &alice, extend).unwrap();
     bench.clock.pass(12 * MINUTE_MS);
-    ask_as(&mut controller, &carol, |reply| Command::Revert(proposed.id, reply)).unwrap();
+    ask_as(&mut controller, &carol, |reply| {
+        Command::Revert(proposed.id, RevertRequest::default(), reply)
+    })
+    .unwrap();
     let log = std::fs::read_to_string(bench.state().join(AUDIT)).unwrap();
     log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

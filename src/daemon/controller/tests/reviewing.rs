@@ -6,7 +6,7 @@ use super::authority::{ask_as, controller, policies, somebody};
 use super::proposing::{ONE_MORE, approve, declare_as, records};
 use super::{Arc, Bench, Controller, DEFAULT_MS, MINUTE_MS, refused, request};
 use crate::api::error::{ApiError, Code};
-use crate::api::{EmergencyState, EmergencyView, ReviewView};
+use crate::api::{EmergencyState, EmergencyView, RevertRequest, ReviewView};
 use crate::daemon::command::{Command, Peer, Preconditions};
 use crate::store::disk::{AfterFault, FaultyDisk};
 
@@ -41,7 +41,10 @@ fn close(controller: &mut Controller, peer: &Peer, id: &str) -> Result<ReviewVie
 
 fn revert(controller: &mut Controller, id: &str) {
     let id = id.to_owned();
-    let receipt = ask_as(controller, &alice(), |reply| Command::Revert(id, reply)).unwrap();
+    let receipt = ask_as(controller, &alice(), |reply| {
+        Command::Revert(id, RevertRequest::default(), reply)
+    })
+    .unwrap();
     assert_eq!(receipt.residues, Vec::<String>::new());
 }
 

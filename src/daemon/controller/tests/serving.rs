@@ -8,8 +8,8 @@ use tokio::sync::{Notify, watch};
 
 use super::super::drawing::{Open, WAITING_MAX};
 use super::{Bench, Controller, DEFAULT_MS, Unsynced, declare, request, root};
-use crate::api::PlanRequest;
 use crate::api::error::Code;
+use crate::api::{PlanRequest, RevertRequest};
 use crate::daemon::command::{Command, ControllerHandle, Preconditions};
 use crate::daemon::supervisor::Supervisor;
 use crate::kernel::sim::ModelKernel;
@@ -87,7 +87,9 @@ async fn a_kernel_that_never_stops_changing_holds_up_no_revert() {
     let mut controller = bench.start_with(Box::new(kernel), Arc::new(Unsynced));
     let id = declare(&mut controller, "isolate").unwrap().id;
     let served = serve(controller, bell);
-    let revert = served.handle.ask(root(), |reply| Command::Revert(id, reply));
+    let revert = served
+        .handle
+        .ask(root(), |reply| Command::Revert(id, RevertRequest::default(), reply));
     let answered = tokio::time::timeout(Duration::from_secs(2), revert).await;
     served.stop.send_replace(true);
     served.thread.join().unwrap();
@@ -213,7 +215,9 @@ async fn a_declaration_whose_plan_was_overtaken_is_planned_anew() {
     let hears = tokio::task::spawn_blocking(move || hears.recv_timeout(SOON).map(|()| hears).unwrap())
         .await
         .unwrap();
-    let revert = served.handle.ask(root(), |reply| Command::Revert(first, reply));
+    let revert = served
+        .handle
+        .ask(root(), |reply| Command::Revert(first, RevertRequest::default(), reply));
     assert_eq!(revert.await.unwrap().residues, Vec::<String>::new());
     assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string());
     gives.send(()).unwrap();
@@ -224,7 +228,9 @@ async fn a_declaration_whose_plan_was_overtaken_is_planned_anew() {
         .expect("it is planned against the state that it meets");
     gives.send(()).unwrap();
     let second = declared.await.unwrap().unwrap().id;
-    let revert = served.handle.ask(root(), |reply| Command::Revert(second, reply));
+    let revert = served
+        .handle
+        .ask(root(), |reply| Command::Revert(second, RevertRequest::default(), reply));
     assert_eq!(revert.await.unwrap().residues, Vec::<String>::new());
     assert_eq!(bench.kernel.state().to_string(), bench.baseline.to_string());
     served.stop.send_replace(true);
@@ -259,7 +265,9 @@ async fn plans_without_end_keep_no_declaration_out() {
     let leave = std::thread::spawn(move || while hears.recv_timeout(SOON).is_ok() && gives.send(()).is_ok() {});
     let declared = tokio::time::timeout(SOON, declaring).await.expect("it is answered");
     let id = declared.unwrap().id;
-    let revert = served.handle.ask(root(), |reply| Command::Revert(id, reply));
+    let revert = served
+        .handle
+        .ask(root(), |reply| Command::Revert(id, RevertRequest::default(), reply));
     assert_eq!(revert.await.unwrap().residues, Vec::<String>::new());
     served.stop.send_replace(true);
     served.thread.join().unwrap();

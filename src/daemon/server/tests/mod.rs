@@ -84,7 +84,7 @@ fn answer(command: Command, open: &mut Open) -> String {
         Command::CloseReview(id, finding, reply) => {
             said(reply.send(Ok(samples::review())), format!("close {id} {finding}"))
         }
-        Command::Revert(id, reply) => said(reply.send(Ok(samples::receipt())), format!("revert {id}")),
+        Command::Revert(id, _, reply) => said(reply.send(Ok(samples::receipt())), format!("revert {id}")),
         Command::NewOrder(new, reply) => said(reply.send(Ok(samples::order_draft())), format!("new order {new:?}")),
         Command::Order(signed, reply) => {
             let answer = match signed.signature.as_str() {

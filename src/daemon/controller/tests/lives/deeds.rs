@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::adversary::{self, ADDED, Change as Theirs, Event, Foreign};
 use super::life::{Known, Life};
 use super::world::{INSIDE, Kind, TOTAL_MS, UPLINK};
-use crate::api::DeclareRequest;
 use crate::api::error::{ApiError, Code};
+use crate::api::{DeclareRequest, RevertRequest};
 use crate::daemon::clock::Clock as _;
 use crate::daemon::command::{Command, Preconditions};
 use crate::daemon::controller::Controller;
@@ -95,7 +95,11 @@ fn declare(life: &mut Life, kind: Kind, duration_ms: Option<u64>, confirm_within
 
 /// Asks for what cannot be, which is recorded and changes nothing.
 pub(super) fn ask_in_vain(life: &mut Life) {
-    let answer = life.run(|c| ask(c, |reply| Command::Revert("nobody's".to_owned(), reply)));
+    let answer = life.run(|c| {
+        ask(c, |reply| {
+            Command::Revert("nobody's".to_owned(), RevertRequest::default(), reply)
+        })
+    });
     note_answer(life, answer.map(|a| a.map(|receipt| receipt.residues)));
 }
 
@@ -150,7 +154,7 @@ fn extend(life: &mut Life, by_ms: u64) {
 fn revert(life: &mut Life) {
     let Some(id) = any(life) else { return };
     life.known.get_mut(&id).expect("what is held is known").may_end = true;
-    let answer = life.run(|c| ask(c, |reply| Command::Revert(id, reply)));
+    let answer = life.run(|c| ask(c, |reply| Command::Revert(id, RevertRequest::default(), reply)));
     note_answer(
         life,
         answer.map(|a| a.map(|receipt| (receipt.residues, receipt.conflicts))),

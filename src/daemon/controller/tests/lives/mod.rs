@@ -63,7 +63,12 @@ fn end(life: &mut Life) -> Result<(), String> {
     life.pass(TOTAL_MS + 5_000, invariants::check)?;
     let stuck: Vec<String> = life.emergencies().iter().map(|e| e.id.to_string()).collect();
     for id in stuck {
-        life.run(|c| super::ask(c, |reply| super::Command::Revert(id, reply)).map(|r| r.residues));
+        life.run(|c| {
+            super::ask(c, |reply| {
+                super::Command::Revert(id, super::RevertRequest::default(), reply)
+            })
+            .map(|r| r.residues)
+        });
     }
     invariants::check(life)?;
     // Whatever could not be written before, the next record makes good.

@@ -4,6 +4,7 @@
 use nix::errno::Errno;
 
 use super::*;
+use crate::api::RevertRequest;
 use crate::store::disk::{AfterFault, FaultyDisk};
 
 fn reason(answer: Result<OrderView, ApiError>) -> String {
@@ -71,7 +72,10 @@ fn an_order_to_end_is_good_in_another_boot_and_once_whatever_becomes_of_daemon_a
     let replay = |controller: &mut Controller, wanted: &str| {
         let view = declared(controller, "open", &alice());
         assert_eq!(reason(hand_in(controller, &prepared.order, signature.clone())), wanted);
-        ask_as(controller, &carrier(), |reply| Command::Revert(view.id, reply)).unwrap();
+        ask_as(controller, &carrier(), |reply| {
+            Command::Revert(view.id, RevertRequest::default(), reply)
+        })
+        .unwrap();
     };
     replay(&mut controller, "spent");
     drop(controller);
