@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use super::people::Role;
+use crate::model::canonical::{NotCanonical, canonical};
 use crate::model::names::{Digest, EmergencyId, PolicyName};
 use crate::model::record::Head;
 
@@ -153,13 +154,12 @@ impl Order {
 
     /// The bytes to sign.
     ///
-    /// # Panics
-    /// Never: an order is JSON.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json_canonicalizer::to_vec(self).expect("an order serialises to JSON");
+    /// # Errors
+    /// If a duration is beyond what has a canonical form.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, NotCanonical> {
+        let mut bytes = canonical(self)?;
         bytes.push(b'\n');
-        bytes
+        Ok(bytes)
     }
 
     /// Reads an order.
@@ -174,10 +174,10 @@ impl Order {
         if order.version != VERSION {
             return Err(Refusal::OrderVersion);
         }
-        if order.to_bytes() != bytes {
-            return Err(Refusal::OrderNotCanonical);
+        match order.to_bytes() {
+            Ok(canonical) if canonical == bytes => Ok(order),
+            Ok(_) | Err(_) => Err(Refusal::OrderNotCanonical),
         }
-        Ok(order)
     }
 
     /// Whether it is for this host, this boot and this hour.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::rights::{self, Whom};
 use super::trusted;
+use crate::model::canonical::canonical_digest;
 use crate::model::names::{Digest, PolicyName};
-use crate::model::plan::canonical_digest;
 use crate::model::policy::Policy;
 use crate::model::policy_file::{self, PolicyErrors, SOURCE_MAX_BYTES};
 

@@ -1,6 +1,7 @@
 //! The nouns. Plain data and total functions: no clock, no input or output, no tokio, no tracing.
 
 pub mod approval;
+pub mod canonical;
 pub mod chain;
 pub mod change;
 pub mod cut;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::canonical::canonical_digest;
 use super::change::Change;
 use super::cut::Cut;
 use super::names::Digest;
@@ -138,14 +139,4 @@ impl Plan {
     pub fn digest(&self) -> Digest {
         canonical_digest(self)
     }
-}
-
-/// SHA-256 of a value's canonical JSON (RFC 8785).
-///
-/// # Panics
-/// If the value cannot be JSON at all, which no type of the model allows.
-#[must_use]
-pub fn canonical_digest(value: &impl Serialize) -> Digest {
-    let bytes = serde_json_canonicalizer::to_vec(value).expect("types of the model serialise to JSON");
-    Digest::of(&bytes)
 }

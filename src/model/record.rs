@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::canonical::{NotCanonical, write_integer, write_optional, write_string, write_value};
 use super::emergency::Moment;
 use super::names::{Digest, EmergencyId, PolicyName};
 
@@ -22,10 +23,6 @@ pub use self::event::EventKind;
 
 /// The longest line, its newline included: room for a plan's summary, little enough to read into memory.
 pub const LINE_MAX_BYTES: usize = 1 << 20;
-/// How deep details may nest; far below the 128 at which JSON parsers stop.
-pub const DETAILS_MAX_DEPTH: usize = 32;
-/// The largest integer that every JSON implementation holds exactly (RFC 8259, section 6): 2^53 - 1.
-pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// A record before it has its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +35,7 @@ pub struct Draft {
     pub emergency: Option<EmergencyId>,
     /// Under which policy.
     pub policy: Option<PolicyName>,
-    /// Everything else, by kind of event: integers up to [`INTEGER_MAX`], text, lists and objects; no floats.
+    /// Everything else, by kind of event: integers within [`super::canonical::INTEGER_MAX`], text, lists and objects; no floats.
     pub details: Value,
 }
 
@@ -105,12 +102,9 @@ impl fmt::Display for Head {
 /// Why a draft cannot become a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// A number whose canonical form is disputed.
-    #[error("the number {0} in an audit record is not an integer within 2^53")]
-    Number(String),
-    /// Details that no reader would parse.
-    #[error("the details of an audit record nest more than {DETAILS_MAX_DEPTH} deep")]
-    TooDeep,
+    /// Something in it has no canonical form.
+    #[error("an audit record cannot be written canonically")]
+    NotCanonical(#[from] NotCanonical),
     /// A line that no reader would take.
     #[error("an audit record of {bytes} bytes is longer than {LINE_MAX_BYTES}")]
     TooLong {
@@ -190,7 +184,7 @@ impl Record {
         out.extend_from_slice(b",\"boottime_ms\":");
         write_integer(i128::from(self.boottime_ms), &mut out)?;
         out.extend_from_slice(b",\"details\":");
-        write_value(&self.details, 0, &mut out)?;
+        write_value(&self.details, &mut out)?;
         out.extend_from_slice(b",\"emergency\":");
         write_optional(self.emergency.map(|id| id.to_string()).as_deref(), &mut out);
         out.extend_from_slice(b",\"event\":");
@@ -224,82 +218,6 @@ pub fn rfc3339(wall_ms: i64) -> Result<String, SealError> {
             .ok_or(refused),
         Err(_) => Err(refused),
     }
-}
-
-/// RFC 8785, restricted to integers.
-fn write_value(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), SealError> {
-    if depth > DETAILS_MAX_DEPTH {
-        return Err(SealError::TooDeep);
-    }
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
-        Value::Number(number) => {
-            let integer = number.as_i128().ok_or_else(|| SealError::Number(number.to_string()))?;
-            write_integer(integer, out)?;
-        }
-        Value::String(text) => write_string(text, out),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write_value(item, depth + 1, out)?;
-            }
-            out.push(b']');
-        }
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            // Section 3.2.3: names sort as UTF-16, which differs from UTF-8 beyond U+FFFF.
-            members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-            out.push(b'{');
-            for (i, (name, member)) in members.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write_string(name, out);
-                out.push(b':');
-                write_value(member, depth + 1, out)?;
-            }
-            out.push(b'}');
-        }
-    }
-    Ok(())
-}
-
-fn write_integer(integer: i128, out: &mut Vec<u8>) -> Result<(), SealError> {
-    if integer.unsigned_abs() > u128::from(INTEGER_MAX) {
-        return Err(SealError::Number(integer.to_string()));
-    }
-    out.extend_from_slice(integer.to_string().as_bytes());
-    Ok(())
-}
-
-fn write_optional(text: Option<&str>, out: &mut Vec<u8>) {
-    match text {
-        Some(text) => write_string(text, out),
-        None => out.extend_from_slice(b"null"),
-    }
-}
-
-/// RFC 8785, section 3.2.2.2: the five short escapes, `\"`, `\\`, `\u00xx` for other control characters, nothing else.
-fn write_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    for &byte in text.as_bytes() {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            0x00..0x20 => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
 }
 
 /// Text from outside, safe to print on a terminal: what moves a cursor, breaks a line, turns or hides text is written

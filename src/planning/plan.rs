@@ -13,9 +13,10 @@ use super::resolve::{resolve, widen};
 use super::routes::withdraws;
 use super::transition::steps;
 use super::{explain, legs, slots};
+use crate::model::canonical::canonical_digest;
 use crate::model::cut::Cut;
 use crate::model::object::Rule;
-use crate::model::plan::{Plan, canonical_digest};
+use crate::model::plan::Plan;
 use crate::model::policy::{Method, Policy};
 use crate::model::snapshot::{Object, Snapshot};
 

@@ -46,7 +46,7 @@ fn is_taken(people: &People, bytes: &[u8], armoured: &str) -> bool {
 fn of_many_mutations_none_is_taken() {
     let pens = pens();
     let people = people_of(&pens);
-    let bytes = order(declaration()).to_bytes();
+    let bytes = order(declaration()).to_bytes().unwrap();
     let mut numbers = Numbers(0x5043_5043);
     let (mut tried, mut taken) = (0, Vec::new());
     while tried < MUTATIONS {
@@ -81,7 +81,7 @@ fn of_many_mutations_none_is_taken() {
 fn no_single_bit_of_a_signature_can_be_flipped() {
     let pens = pens();
     let people = people_of(&pens);
-    let bytes = order(declaration()).to_bytes();
+    let bytes = order(declaration()).to_bytes().unwrap();
     for pen in &pens {
         let good = blob(&pen.sign(&bytes));
         for bit in 0..good.len() * 8 {

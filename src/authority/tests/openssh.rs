@@ -67,7 +67,7 @@ fn an_order_that_debian_signed_is_taken() {
         let people = owner_of(key, "");
         assert_eq!(signer(&people, order, signature).map(|_| ()), Ok(()), "{name}");
         let read = Order::read(order).unwrap();
-        assert!(read.is_prepared() && read.to_bytes() == order, "{name}");
+        assert!(read.is_prepared() && read.to_bytes().unwrap() == order, "{name}");
     }
 }
 

@@ -10,16 +10,16 @@ use crate::authority::order::{Here, ORDER_MAX_BYTES, Order};
 fn an_order_reads_as_it_was_written() {
     for act in [declaration(), revert()] {
         let order = order(act);
-        assert_eq!(Order::read(&order.to_bytes()), Ok(order));
+        assert_eq!(Order::read(&order.to_bytes().unwrap()), Ok(order));
     }
-    let text = String::from_utf8(order(revert()).to_bytes()).unwrap();
+    let text = String::from_utf8(order(revert()).to_bytes().unwrap()).unwrap();
     let wanted = "{\"act\":{\"revert\":{\"policy\":\"isolate-host\"}},\"boot\":\"boot-1\",\"challenge\":\"";
     assert!(text.starts_with(wanted) && text.ends_with("\"version\":1}\n"), "{text}");
 }
 
 #[test]
 fn an_order_written_in_any_other_way_is_none() {
-    let text = String::from_utf8(order(declaration()).to_bytes()).unwrap();
+    let text = String::from_utf8(order(declaration()).to_bytes().unwrap()).unwrap();
     let with = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}");
         text.replacen(from, to, 1).into_bytes()

@@ -127,7 +127,7 @@ fn people_and_keys_have_their_time_and_their_roles() {
     let pen = Pen::new(Kind::Ed25519, 1);
     let times = |from: &str, until: &str| format!("valid-from = {from}\nvalid-until = {until}");
     let (from, until) = ("2026-01-01T00:00:00Z", "2027-01-01T01:00:00+01:00");
-    let bytes = order(declaration()).to_bytes();
+    let bytes = order(declaration()).to_bytes().unwrap();
     let signed = pen.sign(&bytes);
     let of_person = person(
         &format!("roles = [\"declare\", \"revert\"]\n{}", times(from, until)),

@@ -8,7 +8,7 @@ use crate::authority::people::People;
 use crate::authority::signature::{SIGNATURE_MAX_BYTES, signer};
 
 fn bytes() -> Vec<u8> {
-    order(declaration()).to_bytes()
+    order(declaration()).to_bytes().unwrap()
 }
 
 fn judged(people: &People, armoured: &str) -> Result<String, Refusal> {

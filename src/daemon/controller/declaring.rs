@@ -68,7 +68,7 @@ impl Controller {
     ) -> Result<PlanView, ApiError> {
         let duration_ms = terms::duration(&loaded.policy.limits, request.duration_ms)?;
         let loses = self.loses(draw, request.session.as_ref())?;
-        let digest = draw.plan.digest();
+        let digest = draw.digest;
         self.note(Draft {
             event: EventKind::PlanMade,
             actor: asker.clone(),
@@ -136,12 +136,11 @@ impl Controller {
             return self.emergency_view(&id.to_string());
         }
         let terms = terms::of(loaded, request)?;
-        let digest = draw.plan.digest();
-        refuse_other_plan(pre, digest)?;
+        refuse_other_plan(pre, draw.digest)?;
         self.refuse_unaccepted_risk(draw, request)?;
         let key = pre.idempotency_key.as_deref();
         if let Some(approval) = loaded.policy.approval.filter(|_| !request.break_glass) {
-            let id = self.propose(asker, request, loaded, &terms, (digest, approval))?;
+            let id = self.propose(asker, request, loaded, &terms, (draw.digest, approval))?;
             self.keys.remember(key, request, id);
             return self.emergency_view(&id.to_string());
         }
@@ -152,7 +151,7 @@ impl Controller {
             self.open_review(asker, id, loaded, &stated)?;
         }
         let durations = (terms.duration_ms, terms.confirm_within_ms);
-        let emergency = self.emergency(id, stated, loaded, durations, &draw.plan);
+        let emergency = self.emergency(id, stated, loaded, durations, draw);
         if let Err(error) = self.write_down(asker, emergency, draw) {
             self.close_unused_review(id);
             return Err(error);
@@ -253,7 +252,7 @@ impl Controller {
         declaration: Declaration,
         loaded: &Loaded,
         (duration_ms, confirm_within_ms): (u64, Option<u64>),
-        plan: &Plan,
+        draw: &Draw,
     ) -> Emergency {
         let now = self.clock.now();
         let after = |after_ms| Deadline::after(now.clone(), after_ms);
@@ -265,8 +264,8 @@ impl Controller {
             limits: terms::limits(&loaded.policy, declaration.break_glass),
             declaration,
             fail: loaded.policy.fail,
-            cut: plan.cut.clone(),
-            plan_digest: plan.digest(),
+            cut: draw.plan.cut.clone(),
+            plan_digest: draw.digest,
             state: State::Applying,
             deadline: after(duration_ms),
             confirm_by: confirm_within_ms.map(after),

@@ -16,6 +16,7 @@ use crate::daemon::policies::Loaded;
 use crate::daemon::resolver;
 use crate::kernel::{Kernel, KernelError};
 use crate::model::cut::Cut;
+use crate::model::names::Digest;
 use crate::model::plan::Plan;
 use crate::model::snapshot::Snapshot;
 use crate::planning;
@@ -29,6 +30,8 @@ const DRAWS_MAX: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Draw {
     pub(super) plan: Plan,
+    /// The plan's.
+    pub(super) digest: Digest,
     pub(super) host: Snapshot,
 }
 
@@ -156,7 +159,11 @@ impl Ground {
         let plan =
             planning::plan(&loaded.policy, &host, baseline, &self.in_force, &pinned).map_err(|e| refused(e.into()))?;
         planning::check_beside(&plan.steps, &host, &self.in_force, &plan.cut).map_err(|e| refused(e.into()))?;
-        Ok(Draw { plan, host })
+        Ok(Draw {
+            digest: plan.digest(),
+            plan,
+            host,
+        })
     }
 }
 

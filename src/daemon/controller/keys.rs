@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::api::error::{ApiError, Code};
 use crate::model::names::{Digest, EmergencyId};
-use crate::model::plan::canonical_digest;
 
 /// Keys that are remembered; the oldest goes first.
 const KEYS_MAX: usize = 1024;
@@ -24,7 +23,7 @@ impl Keys {
         let Some((_, digest, id)) = self.seen.iter().find(|(seen, ..)| Some(seen.as_str()) == key) else {
             return Ok(None);
         };
-        if *digest != canonical_digest(request) {
+        if *digest != of(request) {
             return Err(ApiError::new(
                 Code::KeyReused,
                 "the idempotency key was used for another request",
@@ -38,7 +37,12 @@ impl Keys {
     pub(super) fn remember(&mut self, key: Option<&str>, request: &impl Serialize, id: EmergencyId) {
         if let Some(key) = key {
             self.seen.truncate(KEYS_MAX - 1);
-            self.seen.push_front((key.to_owned(), canonical_digest(request), id));
+            self.seen.push_front((key.to_owned(), of(request), id));
         }
     }
+}
+
+/// Requests are told apart by the text in which this daemon would write them.
+fn of(request: &impl Serialize) -> Digest {
+    Digest::of(&serde_json::to_vec(request).expect("a request came as JSON"))
 }

@@ -175,7 +175,7 @@ impl Controller {
         let Next::Cut(approved, loaded) = self.before_approval(asker, id, plan)? else {
             return Err(ApiError::new(Code::Busy, "another approval came first", "ask again"));
         };
-        let digest = draw.plan.digest();
+        let digest = draw.digest;
         if digest != approved.plan_digest {
             return Err(ApiError::new(
                 Code::PlanChanged,
@@ -194,7 +194,7 @@ impl Controller {
         let mut declaration = approved.declaration.clone();
         declaration.approved_by = approved.approvals.iter().map(|person| person.name.clone()).collect();
         let terms = (approved.duration_ms, approved.confirm_within_ms);
-        let emergency = self.emergency(approved.id, declaration, &loaded, terms, &draw.plan);
+        let emergency = self.emergency(approved.id, declaration, &loaded, terms, draw);
         if let Err(error) = self.write_down(asker, emergency, draw) {
             // Nothing was cut: it waits for this approval again.
             self.proposals.insert(at, before);

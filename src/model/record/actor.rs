@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{write_optional, write_string};
+use crate::model::canonical::{write_optional, write_string};
 use crate::model::names::Digest;
 
 /// Who caused an event.

@@ -75,7 +75,9 @@ impl Controller {
                 until: Deadline::after(moment, valid_ms),
             })?;
         }
-        let bytes = order.to_bytes();
+        let bytes = order
+            .to_bytes()
+            .map_err(|error| ApiError::new(Code::BadRequest, chain(&error), "no order lasts that long"))?;
         Ok(OrderDraft {
             digest: Digest::of(&bytes).to_string(),
             order: String::from_utf8_lossy(&bytes).into_owned(),

@@ -17,7 +17,7 @@ fn reason(answer: Result<OrderView, ApiError>) -> String {
 fn changed(draft: &OrderDraft, change: impl FnOnce(&mut Order)) -> String {
     let mut order = Order::read(draft.order.as_bytes()).unwrap();
     change(&mut order);
-    String::from_utf8(order.to_bytes()).unwrap()
+    String::from_utf8(order.to_bytes().unwrap()).unwrap()
 }
 
 type Made = (String, String);
