@@ -119,6 +119,51 @@ pub enum Line {
     Torn,
 }
 
+/// A line that was read by itself: nothing of it depends on the lines before, so many can be read at once.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Apart {
+    record: Result<Record, Flaw>,
+    bytes: u64,
+}
+
+impl Apart {
+    /// Reads a line with its newline: whether it is a record in canonical form with the hash that its contents call for.
+    pub fn read(line: &[u8]) -> Self {
+        Self {
+            record: read(line),
+            bytes: line.len() as u64,
+        }
+    }
+}
+
+fn read(line: &[u8]) -> Result<Record, Flaw> {
+    if line.len() > LINE_MAX_BYTES {
+        return Err(Flaw::TooLong);
+    }
+    let record: Record = serde_json::from_slice(line).map_err(|e| match e.classify() {
+        serde_json::error::Category::Data => Flaw::NotARecord(e.to_string()),
+        serde_json::error::Category::Io | serde_json::error::Category::Syntax | serde_json::error::Category::Eof => {
+            Flaw::NotJson(e.to_string())
+        }
+    })?;
+    if rfc3339(record.wall_ms).map_err(|e| Flaw::NotARecord(e.to_string()))? != record.time {
+        return Err(Flaw::NotARecord("time and wall_ms differ".to_owned()));
+    }
+    let canonical = record.line_and_computed_hash();
+    let (canonical, computed) = canonical.map_err(|e| Flaw::NotARecord(e.to_string()))?;
+    if canonical != line {
+        return Err(Flaw::NotCanonical);
+    }
+    if computed != record.hash {
+        return Err(Flaw::Hash {
+            written: record.hash,
+            computed,
+        });
+    }
+    Ok(record)
+}
+
 /// Whether more lines follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -181,11 +226,22 @@ impl ChainCheck {
             let torn = could_be_torn(line, self.offset, |whole| self.continues(whole));
             return torn.map(|()| Line::Torn).map_err(|flaw| self.break_here(flaw));
         }
-        let record = self.continues(line).map_err(|flaw| self.break_here(flaw))?;
+        self.apart(Apart::read(line)).map(Line::Record)
+    }
+
+    /// Takes the next line, which was read by itself and is whole.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn apart(&mut self, line: Apart) -> Result<Box<Record>, Break> {
+        let record = line
+            .record
+            .and_then(|record| self.belongs_here(&record).map(|()| record));
+        let record = record.map_err(|flaw| self.break_here(flaw))?;
         self.head = Some(record.head());
         self.lines += 1;
-        self.offset += line.len() as u64;
-        Ok(Line::Record(Box::new(record)))
+        self.offset += line.bytes;
+        Ok(Box::new(record))
     }
 
     /// Says whether every kept head was passed.
@@ -212,34 +268,11 @@ impl ChainCheck {
     }
 
     fn continues(&self, line: &[u8]) -> Result<Record, Flaw> {
-        if line.len() > LINE_MAX_BYTES {
-            return Err(Flaw::TooLong);
-        }
-        let record: Record = serde_json::from_slice(line).map_err(|e| match e.classify() {
-            serde_json::error::Category::Data => Flaw::NotARecord(e.to_string()),
-            serde_json::error::Category::Io
-            | serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof => Flaw::NotJson(e.to_string()),
-        })?;
-        if rfc3339(record.wall_ms).map_err(|e| Flaw::NotARecord(e.to_string()))? != record.time {
-            return Err(Flaw::NotARecord("time and wall_ms differ".to_owned()));
-        }
-        let canonical = record.line_and_computed_hash();
-        let (canonical, computed) = canonical.map_err(|e| Flaw::NotARecord(e.to_string()))?;
-        if canonical != line {
-            return Err(Flaw::NotCanonical);
-        }
-        self.belongs_here(&record, computed)?;
-        Ok(record)
+        let record = read(line)?;
+        self.belongs_here(&record).map(|()| record)
     }
 
-    fn belongs_here(&self, record: &Record, computed: Digest) -> Result<(), Flaw> {
-        if computed != record.hash {
-            return Err(Flaw::Hash {
-                written: record.hash,
-                computed,
-            });
-        }
+    fn belongs_here(&self, record: &Record) -> Result<(), Flaw> {
         if record.sequence != self.next_sequence() {
             return Err(Flaw::Sequence {
                 expected: self.next_sequence(),

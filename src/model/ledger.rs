@@ -7,9 +7,10 @@
 
 mod report;
 
-use super::chain::{ChainCheck, Line, Place};
+use super::chain::{self, ChainCheck, Line, Place};
 use super::epoch::{self, Seal, SealFlaw};
 use super::merkle::{self, Frontier};
+use super::names::Digest;
 use super::record::{EventKind, Record};
 use super::segment::Opening;
 
@@ -43,6 +44,28 @@ impl Mark {
             wall_ms: record.wall_ms,
         }
     }
+}
+
+/// A line that was read by itself: all that takes long of it, and depends on no line before.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Apart {
+    line: chain::Apart,
+    leaf: Digest,
+}
+
+impl Apart {
+    /// Reads a line with its newline.
+    pub fn read(line: &[u8]) -> Self {
+        Self {
+            line: chain::Apart::read(line),
+            leaf: leaf(line),
+        }
+    }
+}
+
+fn leaf(line: &[u8]) -> Digest {
+    merkle::leaf(line.strip_suffix(b"\n").unwrap_or(line))
 }
 
 /// Takes a log line by line.
@@ -91,15 +114,36 @@ impl Examination {
     /// # Errors
     /// If the log is not what was written. Then the examination is over.
     pub fn line(&mut self, line: &[u8], place: Place) -> Result<Option<Record>, Box<Verdict>> {
-        let (line_number, offset) = self.chain.position();
-        let record = match self.chain.line(line, place) {
-            Ok(Line::Record(record)) => *record,
+        let begins = self.chain.position();
+        match self.chain.line(line, place) {
+            Ok(Line::Record(record)) => self.accept(*record, leaf(line), begins).map(Some),
             Ok(Line::Torn) => {
                 self.torn = Some(line.len() as u64);
-                return Ok(None);
+                Ok(None)
             }
-            Err(damage) => return Err(Box::new(Verdict::Altered(damage.into()))),
-        };
+            Err(damage) => Err(Box::new(Verdict::Altered(damage.into()))),
+        }
+    }
+
+    /// Takes the next line, which was read by itself and is whole.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn apart(&mut self, line: Apart) -> Result<Record, Box<Verdict>> {
+        let begins = self.chain.position();
+        match self.chain.apart(line.line) {
+            Ok(record) => self.accept(*record, line.leaf, begins),
+            Err(damage) => Err(Box::new(Verdict::Altered(damage.into()))),
+        }
+    }
+
+    /// A record that continues the chain; its line begins at this number and offset.
+    fn accept(
+        &mut self,
+        record: Record,
+        leaf: Digest,
+        (line_number, offset): (u64, u64),
+    ) -> Result<Record, Box<Verdict>> {
         let at = |from: u64, until: u64, why: Why| Damage {
             sequence: from,
             until,
@@ -132,12 +176,12 @@ impl Examination {
             let damage = at(record.sequence, record.sequence, Why::Opening);
             return Err(Box::new(Verdict::Altered(damage)));
         }
-        self.tree.push(merkle::leaf(line.strip_suffix(b"\n").unwrap_or(line)));
+        self.tree.push(leaf);
         if let Err(why) = self.compare(&record) {
             let damage = at(record.sequence, record.sequence, why);
             return Err(Box::new(Verdict::RolledBack(damage)));
         }
-        Ok(Some(record))
+        Ok(record)
     }
 
     /// Whether a record that opens a file says of the tree what is so; the daemon goes on from there.
@@ -408,4 +452,4 @@ pub fn examine<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>, anchors: Anch
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use globset::GlobMatcher;
+use globset::{Glob, GlobSet};
 use ipnet::IpNet;
 
 use super::Refusal;
@@ -88,21 +88,26 @@ fn wanted(policy: &Policy) -> String {
     parts.join(", ")
 }
 
-/// A shell pattern over the printed form of an interface name.
-pub(super) fn pattern(text: &str) -> Result<GlobMatcher, Refusal> {
-    let glob = globset::Glob::new(text).map_err(|e| Refusal::BadPattern {
-        pattern: text.to_owned(),
-        why: e.kind().to_string(),
-    })?;
-    Ok(glob.compile_matcher())
+/// Shell patterns over the printed form of interface names.
+fn any_of(texts: &[String]) -> Result<GlobSet, Refusal> {
+    let refused = |error: &globset::Error| Refusal::BadPattern {
+        pattern: error.glob().unwrap_or_default().to_owned(),
+        why: error.kind().to_string(),
+    };
+    // Literal names and plain beginnings and ends need no regular expression there.
+    let mut set = GlobSet::builder();
+    for text in texts {
+        set.add(Glob::new(text).map_err(|e| refused(&e))?);
+    }
+    set.build().map_err(|e| refused(&e))
 }
 
-fn matches(link: &Link, patterns: &[GlobMatcher]) -> bool {
+fn matches(link: &Link, patterns: &GlobSet) -> bool {
     let mut names = std::iter::once(&link.name).chain(&link.altnames);
-    names.any(|name| patterns.iter().any(|p| p.is_match(name.to_string())))
+    names.any(|name| patterns.is_match(name.to_string()))
 }
 
-fn patterns(texts: &[String], host: &Snapshot) -> Result<Vec<GlobMatcher>, Refusal> {
+fn patterns(texts: &[String], host: &Snapshot) -> Result<GlobSet, Refusal> {
     let loopback = host.links.iter().find(|l| l.is_loopback());
     let named = loopback.filter(|l| texts.contains(&l.name.to_string()));
     if let Some(link) = named {
@@ -110,7 +115,7 @@ fn patterns(texts: &[String], host: &Snapshot) -> Result<Vec<GlobMatcher>, Refus
             link: link.name.clone(),
         });
     }
-    texts.iter().map(|t| pattern(t)).collect()
+    any_of(texts)
 }
 
 type ScopeLinks = (Reach, BTreeMap<u32, InterfaceName>);
@@ -279,7 +284,7 @@ fn peers(spec: &LifelineSpec, pinned: &BTreeMap<String, Vec<IpAddr>>) -> Result<
 
 /// The links that match `carries`. A tunnel that is not there yet carries no lifeline, and may come later.
 fn carries(spec: &LifelineSpec, host: &Snapshot) -> Result<BTreeSet<u32>, Refusal> {
-    let wanted: Vec<GlobMatcher> = spec.carries.iter().map(|t| pattern(t)).collect::<Result<_, _>>()?;
+    let wanted = any_of(&spec.carries)?;
     let picked = host.links.iter().filter(|l| can_be_cut(l) && matches(l, &wanted));
     Ok(picked.map(|l| l.index).collect())
 }
@@ -289,7 +294,7 @@ fn lifeline_links(spec: &LifelineSpec, host: &Snapshot) -> Result<Vec<Option<(u3
     let Some(text) = &spec.interface else {
         return Ok(vec![None]);
     };
-    let wanted = [pattern(text)?];
+    let wanted = any_of(std::slice::from_ref(text))?;
     let picked = host.links.iter().filter(|l| can_be_cut(l) && matches(l, &wanted));
     let links: Vec<_> = picked.map(|l| Some((l.index, l.name.clone()))).collect();
     if links.is_empty() {

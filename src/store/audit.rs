@@ -161,6 +161,8 @@ struct State {
     tree: Frontier,
     origin: String,
     seal: Option<Record>,
+    /// The last event that is none of the log's own.
+    event: Option<EventKind>,
 }
 
 impl State {
@@ -174,6 +176,9 @@ impl State {
         if record.event == EventKind::Sealed {
             self.seal = Some(record.clone());
         }
+        if !matches!(record.event, EventKind::Sealed | EventKind::AuditRotated) {
+            self.event = Some(record.event);
+        }
         self.tree.push(merkle::leaf(line.strip_suffix(b"\n").unwrap_or(line)));
     }
 
@@ -186,6 +191,7 @@ impl State {
             before: Some(opening.closed),
             origin: opening.origin,
             seal: None,
+            event: None,
         })
     }
 }
@@ -391,6 +397,12 @@ impl AuditFile {
     pub fn last_seal(&self) -> Result<Option<Seal>, AuditError> {
         let read = self.state.seal.as_ref().map(epoch::read).transpose();
         read.map_err(|flaw| self.not_sealed(&flaw.to_string()))
+    }
+
+    /// What the last record of this file says, but for those that tell of the log itself.
+    #[must_use]
+    pub fn last_event(&self) -> Option<EventKind> {
+        self.state.event
     }
 
     fn not_sealed(&self, why: &str) -> AuditError {

@@ -91,23 +91,31 @@ pub struct Recovered {
 /// # Errors
 /// If the journal cannot be read, is damaged or of another version. [`load_baseline`] may still give the baseline.
 pub fn load(directory: &StateDirectory) -> Result<Option<Recovered>, StoreError> {
-    let contents: Option<JournalContents> = read(directory, JOURNAL, JOURNAL_MAX_BYTES)?;
-    let Some(contents) = contents else {
+    let Some(contents) = load_contents(directory)? else {
         return Ok(None);
     };
-    if contents.version != VERSION {
-        return Err(StoreError::UnknownVersion {
-            path: directory.path_of(JOURNAL),
-            found: contents.version,
-            known: VERSION,
-        });
-    }
     let (baseline, damage) = load_baseline(directory);
     Ok(Some(Recovered {
         contents,
         baseline,
         damage,
     }))
+}
+
+/// The journal without the baseline.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_contents(directory: &StateDirectory) -> Result<Option<JournalContents>, StoreError> {
+    let contents: Option<JournalContents> = read(directory, JOURNAL, JOURNAL_MAX_BYTES)?;
+    match contents {
+        Some(contents) if contents.version != VERSION => Err(StoreError::UnknownVersion {
+            path: directory.path_of(JOURNAL),
+            found: contents.version,
+            known: VERSION,
+        }),
+        contents => Ok(contents),
+    }
 }
 
 /// What the journal in the directory at `path` says now, read beside whoever has the directory.
@@ -122,16 +130,21 @@ pub fn glance(path: &Path) -> Result<Option<JournalContents>, StoreError> {
 /// The baseline from the first intact copy, and what is wrong with the others.
 #[must_use]
 pub fn load_baseline(directory: &StateDirectory) -> (Option<Snapshot>, Vec<StoreError>) {
-    let mut baseline = None;
+    let mut intact: Option<(Vec<u8>, Snapshot)> = None;
     let mut damage = Vec::new();
     for name in BASELINES {
-        match read(directory, name, BASELINE_MAX_BYTES) {
-            Ok(Some(snapshot)) => baseline = baseline.or(Some(snapshot)),
+        match patiently(|| directory.read(name, BASELINE_MAX_BYTES)) {
+            // A large one takes long to decode, and the same bytes say the same.
+            Ok(Some(bytes)) if intact.as_ref().is_some_and(|(first, _)| *first == bytes) => {}
+            Ok(Some(bytes)) => match decode(directory, name, &bytes) {
+                Ok(snapshot) => intact = intact.or(Some((bytes, snapshot))),
+                Err(e) => damage.push(e),
+            },
             Ok(None) => damage.push(damaged(directory, name, "it is missing")),
             Err(e) => damage.push(e),
         }
     }
-    (baseline, damage)
+    (intact.map(|(_, baseline)| baseline), damage)
 }
 
 /// Writes the journal, durably.
@@ -342,9 +355,12 @@ pub(super) fn read<T: for<'a> Deserialize<'a>>(
     let Some(bytes) = patiently(|| directory.read(name, limit_bytes))? else {
         return Ok(None);
     };
-    let json = unframe(directory, name, &bytes)?;
-    let value = serde_json::from_slice(json).map_err(|e| damaged(directory, name, &e.to_string()))?;
-    Ok(Some(value))
+    decode(directory, name, &bytes).map(Some)
+}
+
+fn decode<T: for<'a> Deserialize<'a>>(directory: &StateDirectory, name: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    let json = unframe(directory, name, bytes)?;
+    serde_json::from_slice(json).map_err(|e| damaged(directory, name, &e.to_string()))
 }
 
 /// Reads again where the call itself failed: an error of the moment must not count as damage, after which what `routes` and

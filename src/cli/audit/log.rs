@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
@@ -13,13 +15,16 @@ use crate::cli::client::{Client, Question};
 use crate::cli::exit::{Failure, Situation};
 use crate::cli::file;
 use crate::model::chain::Place;
-use crate::model::ledger::{Anchors, Examination, Report};
+use crate::model::ledger::{Anchors, Apart, Examination, Report, Verdict};
 use crate::model::record::{LINE_MAX_BYTES, Record};
 use crate::model::segment::Opening;
 
 /// More than a century of a busy gateway.
 const FILES_MAX: usize = 100_000;
 const READ_BUFFER_BYTES: usize = 128 << 10;
+/// So much is read at once: enough to keep every processor busy for some milliseconds.
+const BATCH_BYTES: usize = 4 << 20;
+const THREADS_MAX: usize = 16;
 /// Records of one question: each makes the daemon read its log from the beginning.
 const PAGE: usize = 9_999;
 
@@ -95,6 +100,15 @@ impl Log {
     pub(in crate::cli) fn examine(
         &self,
         anchors: Anchors,
+        each: impl FnMut(&Record, &[u8]) -> Result<(), Failure>,
+    ) -> Result<Examined, Failure> {
+        self.examine_by(BATCH_BYTES, anchors, each)
+    }
+
+    fn examine_by(
+        &self,
+        batch_bytes: usize,
+        anchors: Anchors,
         mut each: impl FnMut(&Record, &[u8]) -> Result<(), Failure>,
     ) -> Result<Examined, Failure> {
         let mut examination = Examination::new(anchors);
@@ -102,16 +116,22 @@ impl Log {
         for path in &self.files {
             examination.next_file();
             let mut lines = Lines::open(path)?;
-            while let Some((line, end)) = lines.next()? {
-                let place = if end && Some(path) == newest {
-                    Place::Last
-                } else {
-                    Place::Inner
+            let mut batch = Batch::default();
+            while batch.fill(&mut lines, batch_bytes)? {
+                // Only the very last line may be torn, and whether it is depends on where it stands.
+                let last = batch.lines.pop_if(|_| batch.ends && Some(path) == newest);
+                let read = read_all(&batch.lines);
+                let read = read.into_iter().zip(&batch.lines);
+                let mut taken = read.map(|(apart, line)| (examination.apart(apart).map(Some), line));
+                let ended = taken.try_for_each(|(taken, line)| hand_on(taken, line, &mut each));
+                let ended = match (ended, &last) {
+                    (Ok(()), Some(line)) => hand_on(examination.line(line, Place::Last), line, &mut each),
+                    (ended, _) => ended,
                 };
-                match examination.line(line, place) {
-                    Ok(Some(record)) => each(&record, line)?,
-                    Ok(None) => {}
-                    Err(verdict) => {
+                match ended {
+                    Ok(()) => {}
+                    Err(Stop::Failed(failure)) => return Err(failure),
+                    Err(Stop::Broken(verdict)) => {
                         let file = Some(path.clone());
                         let report = examination.ended(*verdict);
                         return Ok(Examined { report, file });
@@ -124,6 +144,68 @@ impl Log {
             file: None,
         })
     }
+}
+
+/// Why an examination goes no further.
+enum Stop {
+    /// The log is not what was written.
+    Broken(Box<Verdict>),
+    /// Whoever takes the records cannot go on.
+    Failed(Failure),
+}
+
+fn hand_on(
+    taken: Result<Option<Record>, Box<Verdict>>,
+    line: &[u8],
+    each: &mut impl FnMut(&Record, &[u8]) -> Result<(), Failure>,
+) -> Result<(), Stop> {
+    match taken.map_err(Stop::Broken)? {
+        Some(record) => each(&record, line).map_err(Stop::Failed),
+        None => Ok(()),
+    }
+}
+
+/// Lines that are read at once.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<Vec<u8>>,
+    /// Whether the file ends behind them.
+    ends: bool,
+}
+
+impl Batch {
+    /// Takes the next lines of a file; false if there are none.
+    fn fill<R: BufRead>(&mut self, lines: &mut Lines<'_, R>, most_bytes: usize) -> Result<bool, Failure> {
+        self.lines.clear();
+        let mut bytes = 0;
+        while bytes < most_bytes
+            && let Some((line, end)) = lines.next()?
+        {
+            bytes += line.len();
+            self.lines.push(line.to_vec());
+            self.ends = end;
+        }
+        Ok(!self.lines.is_empty())
+    }
+}
+
+/// Reads each line by itself, on as many threads as there are processors.
+fn read_all(lines: &[Vec<u8>]) -> Vec<Apart> {
+    let threads = std::thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(THREADS_MAX);
+    let share = lines.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let read = |part: &[Vec<u8>]| part.iter().map(|line| Apart::read(line)).collect::<Vec<_>>();
+        let workers: Vec<_> = lines
+            .chunks(share)
+            .map(|part| scope.spawn(move || read(part)))
+            .collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined
+            .flat_map(|part| part.unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
+    })
 }
 
 /// The sequence and the line of a record as the daemon gave it.
@@ -211,6 +293,37 @@ pub(in crate::cli) fn unreadable(path: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ledger::examine;
+    use crate::model::ledger::tests::{log, with_key_and_head};
+
+    #[test]
+    fn in_batches_of_any_size_is_found_what_is_found_line_by_line() {
+        let log = log();
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("audit.jsonl");
+        for spoilt in 0..=log.lines.len() {
+            let mut lines = log.lines.clone();
+            if let Some(line) = lines.get_mut(spoilt) {
+                let middle = line.len() / 2;
+                line[middle] ^= 1;
+            }
+            std::fs::write(&path, lines.concat()).unwrap();
+            let expected = examine(&lines, with_key_and_head(&log));
+            for batch_bytes in [1, 900, 5_000, BATCH_BYTES] {
+                let mut handed_on = 0;
+                let each = |record: &Record, line: &[u8]| {
+                    handed_on += 1;
+                    assert_eq!((record.sequence, line), (handed_on, &*lines[handed_on as usize - 1]));
+                    Ok(())
+                };
+                let files = Log::find(&path).unwrap();
+                let seen = files.examine_by(batch_bytes, with_key_and_head(&log), each).unwrap();
+                assert_eq!(seen.report, expected, "line {spoilt}, batches of {batch_bytes}");
+                assert_eq!(seen.file.is_some(), spoilt < 64);
+                assert_eq!(handed_on, spoilt.min(64) as u64);
+            }
+        }
+    }
 
     #[test]
     fn an_endless_line_is_not_read_whole() {

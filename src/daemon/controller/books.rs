@@ -22,7 +22,7 @@ use crate::daemon::clock::Clock;
 use crate::model::emergency::{Emergency, Moment};
 use crate::model::ledger::SEAL_EVERY_MS;
 use crate::model::names::EmergencyId;
-use crate::model::record::{Draft, EventKind, Head, Record};
+use crate::model::record::{Draft, EventKind, Head};
 use crate::model::snapshot::Snapshot;
 use crate::store::audit::{AUDIT, AuditError, AuditFile, Filter, SEGMENT_BYTES, Take, id_beginning};
 use crate::store::directory::StateDirectory;
@@ -101,8 +101,8 @@ impl Books {
             late: Late::default(),
             leaves_word: false,
         };
-        if let Ok(Some(recovered)) = books.load() {
-            books.witnessed = recovered.contents.audit_head;
+        if let Ok(Some(contents)) = journal::load_contents(&books.directory) {
+            books.witnessed = contents.audit_head;
         }
         books.reopen(&now);
         books.make_reserve();
@@ -226,22 +226,9 @@ impl Books {
     /// How the daemon before this one ended. Asked before this one records its start. The last seal follows the stop, and
     /// a rotation the seal.
     pub(super) fn last_run(&self) -> LastRun {
-        let last = Filter {
-            take: Take::Last(3),
-            ..Filter::default()
-        };
-        let records = self.audit.as_ref().map(|file| file.records(&self.directory, &last));
-        let stopped = |r: &Record| r.event == EventKind::DaemonStopped;
-        match records {
-            Some(Ok(records))
-                if records
-                    .iter()
-                    .rfind(|r| !matches!(r.event, EventKind::Sealed | EventKind::AuditRotated))
-                    .is_some_and(stopped) =>
-            {
-                LastRun::Stopped
-            }
-            Some(Ok(_) | Err(_)) | None => LastRun::Died,
+        match self.audit.as_ref().and_then(AuditFile::last_event) {
+            Some(EventKind::DaemonStopped) => LastRun::Stopped,
+            Some(_) | None => LastRun::Died,
         }
     }
 

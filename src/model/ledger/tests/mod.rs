@@ -30,8 +30,8 @@ impl Keys {
 
 /// Writes a log as the daemon does, or as somebody who has its keys.
 #[derive(Clone)]
-struct Writer {
-    lines: Vec<Vec<u8>>,
+pub(crate) struct Writer {
+    pub(crate) lines: Vec<Vec<u8>>,
     head: Option<Head>,
     tree: Frontier,
     origin: String,
@@ -136,7 +136,7 @@ const HONEST: Keys = Keys(7);
 const THIEF: Keys = Keys(99);
 
 /// 64 records: seals behind every seventh of the others, one epoch of them empty, the last record a seal.
-fn log() -> Writer {
+pub(crate) fn log() -> Writer {
     let mut writer = Writer::new(HONEST);
     while writer.lines.len() < 63 {
         writer.record();
@@ -173,7 +173,7 @@ fn with_key(writer: &Writer) -> Anchors {
     }
 }
 
-fn with_key_and_head(writer: &Writer) -> Anchors {
+pub(crate) fn with_key_and_head(writer: &Writer) -> Anchors {
     Anchors {
         noted: vec![writer.head.unwrap().into()],
         ..with_key(writer)
