@@ -25,13 +25,14 @@ const RECORDS_A_SEAL: u64 = 50;
 const ROUNDS: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout();
     let given = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
     let records = given.unwrap_or(RECORDS);
     let directory = tempfile::tempdir()?;
     let log = directory.path().join("audit.jsonl");
     let last_seal = write_log(&log, records)?;
     let bytes = std::fs::metadata(&log)?.len();
-    println!("{records} records, {bytes} bytes, a seal every {RECORDS_A_SEAL}");
+    writeln!(out, "{records} records, {bytes} bytes, a seal every {RECORDS_A_SEAL}")?;
 
     let (mut sums, mut verifies) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -41,12 +42,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (sum, verify) = (median(sums), median(verifies));
     let signatures = signature_time(&last_seal)? * u32::try_from(records / RECORDS_A_SEAL)?;
-    println!("sha256sum    {:>9.3} s", sum.as_secs_f64());
-    println!("signatures   {:>9.3} s on one processor", signatures.as_secs_f64());
-    println!("audit verify {:>9.3} s", verify.as_secs_f64());
-    println!("ratio        {:>9.2}", verify.as_secs_f64() / sum.as_secs_f64());
+    writeln!(out, "sha256sum    {:>9.3} s", sum.as_secs_f64())?;
+    writeln!(out, "signatures   {:>9.3} s on one processor", signatures.as_secs_f64())?;
+    writeln!(out, "audit verify {:>9.3} s", verify.as_secs_f64())?;
+    writeln!(out, "ratio        {:>9.2}", verify.as_secs_f64() / sum.as_secs_f64())?;
     let without = verify.saturating_sub(signatures);
-    println!("less signatures {:>6.2}", without.as_secs_f64() / sum.as_secs_f64());
+    writeln!(
+        out,
+        "less signatures {:>6.2}",
+        without.as_secs_f64() / sum.as_secs_f64()
+    )?;
     Ok(())
 }
 

@@ -156,6 +156,15 @@ impl Policies {
         Ok(self)
     }
 
+    /// Those of these names.
+    #[cfg(test)]
+    pub(super) fn only(&self, names: &[String]) -> Self {
+        let wanted = |name: &PolicyName| names.iter().any(|wanted| wanted == name.as_ref());
+        let some = self.by_name.iter().filter(|(name, _)| wanted(name));
+        let by_name = some.map(|(name, loaded)| (name.clone(), loaded.clone())).collect();
+        Self { by_name }
+    }
+
     /// The policy of this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Loaded> {

@@ -33,8 +33,9 @@ const CAREFUL_ATTEMPTS: u32 = 4;
 const PROOF_LOOKS: u32 = 4;
 /// How long duplicate address detection may take (RFC 4862: one probe and up to two random seconds).
 const DETECTION_PATIENCE: Duration = Duration::from_secs(4);
-/// How long the kernel may take to make the routes of an address that needs no detection: it does so in a work queue.
-const ROUTES_PATIENCE: Duration = Duration::from_millis(500);
+/// How long the kernel may take to make the routes of an address that needs no detection: it does so in a work queue, which
+/// a busy machine keeps waiting for more than half a second.
+const ROUTES_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long after a link came up the kernel may take to tell its carrier: it does so once a second at most
 /// (`linkwatch_schedule_work()` in `net/core/link_watch.c`).
 const CARRIER_PATIENCE: Duration = Duration::from_millis(1250);

@@ -6,7 +6,7 @@ use nix::libc::{EBUSY, ENOBUFS, EPERM};
 use super::fate::Rest;
 use super::life::{Life, Post};
 use super::random::Random;
-use super::world::{DEFAULT_MS, INSIDE, Kind, MAXIMUM_MS, UPLINK};
+use super::world::{DEFAULT_MS, INSIDE, Kind, MAXIMUM_MS, TWO_PEOPLE, UPLINK};
 
 const YEAR_MS: i64 = 365 * 24 * 3_600_000;
 /// 2100-01-01 in milliseconds since 1970.
@@ -19,7 +19,11 @@ pub(super) enum Event {
         kind: Kind,
         duration_ms: Option<u64>,
         confirm_within_ms: Option<u64>,
+        break_glass: bool,
     },
+    Approve,
+    Reject,
+    CloseReview,
     Confirm,
     Extend(u64),
     Revert,
@@ -104,9 +108,11 @@ fn foreign(random: &mut Random) -> Foreign {
     }
 }
 
-fn declare(random: &mut Random) -> Event {
+fn declare(random: &mut Random, kinds: &[Kind]) -> Event {
+    let kind = *random.pick(kinds);
     Event::Declare {
-        kind: Kind::any(random),
+        kind,
+        break_glass: kind.name == TWO_PEOPLE && random.chance(30),
         duration_ms: random.chance(50).then(|| random.between(1_000, MAXIMUM_MS)),
         confirm_within_ms: random.chance(30).then(|| random.between(1_000, DEFAULT_MS)),
     }
@@ -149,6 +155,8 @@ fn failure(random: &mut Random) -> Event {
 /// What happens next.
 pub(super) fn next(life: &mut Life) -> Event {
     let held = life.emergencies().len();
+    let proposed = life.controller().map_or(0, |c| c.proposals.len());
+    let reviewed = life.controller().map_or(0, |c| c.reviews.len());
     let gone = life.post().is_none();
     let wall_ms = crate::daemon::clock::Clock::now(&life.clocks).wall_ms;
     let random = &mut life.random;
@@ -156,12 +164,22 @@ pub(super) fn next(life: &mut Life) -> Event {
     if gone && random.chance(50) {
         return Event::Start;
     }
+    if proposed > 0 && random.chance(40) {
+        return if random.chance(80) {
+            Event::Approve
+        } else {
+            Event::Reject
+        };
+    }
+    if reviewed > 0 && random.chance(10) {
+        return Event::CloseReview;
+    }
     if held == 0 && random.chance(40) {
-        return declare(random);
+        return declare(random, &life.kinds);
     }
     match random.below(40) {
         0..8 => Event::Pass(random.between(1, 12_000)),
-        8 | 9 => declare(random),
+        8 | 9 => declare(random, &life.kinds),
         10 => Event::Confirm,
         11 => Event::Extend(random.between(1_000, MAXIMUM_MS)),
         12 | 13 => Event::Revert,

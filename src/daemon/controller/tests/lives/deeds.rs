@@ -1,12 +1,11 @@
 //! Carries out what the adversary chose, and notes what follows from it for the emergencies that are known.
 
-use std::path::Path;
-
 use serde_json::Value;
 
 use super::adversary::{self, ADDED, Change as Theirs, Event, Foreign};
+use super::decisions;
 use super::life::{Known, Life};
-use super::world::{INSIDE, Kind, TOTAL_MS, UPLINK};
+use super::world::{self, INSIDE, Kind, TOTAL_MS, UPLINK};
 use crate::api::error::{ApiError, Code};
 use crate::api::{DeclareRequest, RevertRequest};
 use crate::daemon::clock::Clock as _;
@@ -19,6 +18,7 @@ use crate::model::change::{Change, LinkSetting, Outcome};
 use crate::model::effect;
 use crate::model::fixture::{address, direct, link, set, via};
 use crate::model::object::{Family, OUR_PROTOCOL, Route, Rule, RuleAction};
+use crate::model::record::EventKind;
 use crate::model::snapshot::{Object, Snapshot};
 use crate::planning::without_ours;
 
@@ -34,13 +34,26 @@ pub(super) fn happen(life: &mut Life, event: &Event, each: Each<'_>) -> Result<(
             kind,
             duration_ms,
             confirm_within_ms,
-        } => declare(life, *kind, *duration_ms, *confirm_within_ms),
+            break_glass,
+        } => {
+            let request = DeclareRequest {
+                duration_ms: *duration_ms,
+                confirm_within_ms: *confirm_within_ms,
+                break_glass: *break_glass,
+                ..request(&kind.policy())
+            };
+            declare(life, *kind, request);
+        }
+        Event::Approve => decisions::approve(life),
+        Event::Reject => decisions::reject(life),
+        Event::CloseReview => decisions::close_review(life),
         Event::Confirm => confirm(life),
         Event::Extend(by_ms) => extend(life, *by_ms),
         Event::Revert => revert(life),
         Event::Look => {
-            let kind = Kind::any(&mut life.random);
-            life.run(|controller| look(controller, kind));
+            let kind = *life.random.pick(&life.kinds);
+            let one = world::policies(&[kind]);
+            life.run(|controller| look(controller, one));
         }
         Event::Kill => life.kill(),
         Event::KillAt(calls) => life.fate.kill_at(*calls),
@@ -70,26 +83,22 @@ pub(super) fn happen(life: &mut Life, event: &Event, each: Each<'_>) -> Result<(
 }
 
 /// Whether it could cut is asked for one kind: a plan for each of the policies would take longer than all else.
-fn look(controller: &mut Controller, kind: Kind) -> bool {
+fn look(controller: &mut Controller, one: Policies) -> bool {
     let all = std::mem::take(&mut controller.policies);
-    if let Some(one) = all.iter().find(|loaded| loaded.policy.name.as_ref() == kind.policy()) {
-        let name = kind.policy();
-        controller.policies = Policies::default().with(Path::new(&name), one.source.clone()).unwrap();
+    // A guardian has none.
+    if all.iter().next().is_some() {
+        controller.policies = one;
     }
     let answers = (ask(controller, Command::Status), ask(controller, Command::Readiness));
     controller.policies = all;
     answers.0.is_ok() && answers.1.is_ok()
 }
 
-fn declare(life: &mut Life, kind: Kind, duration_ms: Option<u64>, confirm_within_ms: Option<u64>) {
-    let request = DeclareRequest {
-        duration_ms,
-        confirm_within_ms,
-        ..request(&kind.policy())
-    };
+fn declare(life: &mut Life, kind: Kind, request: DeclareRequest) {
     let answer = life
         .keeping(kind.has_lifeline)
         .run(|c| ask(c, |reply| Command::Declare(request, Preconditions::default(), reply)));
+    decisions::note_declaration(life, answer.as_ref());
     note_answer(life, answer.map(|a| a.map(|view| view.policy)));
 }
 
@@ -103,7 +112,7 @@ pub(super) fn ask_in_vain(life: &mut Life) {
     note_answer(life, answer.map(|a| a.map(|receipt| receipt.residues)));
 }
 
-fn note_answer<T: std::fmt::Debug>(life: &mut Life, answer: Option<Result<T, ApiError>>) {
+pub(super) fn note_answer<T: std::fmt::Debug>(life: &mut Life, answer: Option<Result<T, ApiError>>) {
     match answer {
         None => life.tell("  no answer"),
         Some(Ok(done)) => life.tell(format!("  {done:?}")),
@@ -119,7 +128,14 @@ fn any(life: &mut Life) -> Option<String> {
 
 fn confirm(life: &mut Life) {
     let Some(id) = any(life) else { return };
+    let waits = life
+        .emergencies()
+        .iter()
+        .any(|e| e.id.to_string() == id && e.confirm_by.is_some());
     let answer = life.run(|c| ask(c, |reply| Command::Confirm(id.clone(), reply)));
+    if waits {
+        decisions::note(life, EventKind::Confirmed, &id, answer.as_ref());
+    }
     let done = answer.as_ref().map(Result::is_ok);
     // It may have come as far as the journal.
     let is_in_doubt = matches!(&answer, Some(Err(error)) if error.code == Code::NoJournal);
@@ -137,6 +153,7 @@ fn extend(life: &mut Life, by_ms: u64) {
     let Some(id) = any(life) else { return };
     let pre = Preconditions::default();
     let answer = life.run(|c| ask(c, |reply| Command::Extend(id.clone(), by_ms, pre, reply)));
+    decisions::note(life, EventKind::Extended, &id, answer.as_ref());
     let known = life.known.get_mut(&id).expect("what is held is known");
     match &answer {
         Some(Ok(_)) => {
@@ -154,7 +171,8 @@ fn extend(life: &mut Life, by_ms: u64) {
 fn revert(life: &mut Life) {
     let Some(id) = any(life) else { return };
     life.known.get_mut(&id).expect("what is held is known").may_end = true;
-    let answer = life.run(|c| ask(c, |reply| Command::Revert(id, RevertRequest::default(), reply)));
+    let answer = life.run(|c| ask(c, |reply| Command::Revert(id.clone(), RevertRequest::default(), reply)));
+    decisions::note(life, EventKind::RevertRequested, &id, answer.as_ref());
     note_answer(
         life,
         answer.map(|a| a.map(|receipt| (receipt.residues, receipt.conflicts))),

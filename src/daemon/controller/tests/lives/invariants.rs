@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::decisions;
 use super::deeds::{learn, text};
 use super::fate::Happened;
 use super::life::{Known, Life, keeps_lifeline};
@@ -187,6 +188,8 @@ pub(super) fn check_end(life: &Life) -> Result<(), String> {
     }
     let records = fs::read_to_string(&log).map_err(|e| e.to_string())?;
     let records: Vec<serde_json::Value> = records.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    life.decided.agree_with(&records, life.disk_failed)?;
+    decisions::two_people_each(&records)?;
     for id in life.known.keys() {
         let declared = records
             .iter()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::decisions::Decisions;
 use super::door::{self, Door, Seen};
 use super::fate::{Fate, Killed};
 use super::platter::Platter;
@@ -79,6 +80,11 @@ pub(super) struct Life {
     /// Since when there has been a process without a break, in true time.
     pub(super) alive_since_ms: u64,
     pub(super) known: BTreeMap<String, Known>,
+    /// The policies of this host.
+    pub(super) kinds: Vec<Kind>,
+    policies: Policies,
+    /// What was decided, by people who were told so.
+    pub(super) decided: Decisions,
     /// Every head of the log that was acknowledged.
     pub(super) heads: BTreeMap<u64, Head>,
     compared_ms: u64,
@@ -116,6 +122,7 @@ impl Life {
         let mut random = Random::new(seed);
         let configured = world::configured(&mut random);
         let seals = random.chance(20);
+        let kinds = Kind::of_a_host(&mut random);
         let folder = memory();
         let fate = Arc::new(Fate::default());
         let mut life = Self {
@@ -133,6 +140,9 @@ impl Life {
             has_guardian: false,
             alive_since_ms: 0,
             known: BTreeMap::new(),
+            policies: world::policies(&kinds),
+            kinds,
+            decided: Decisions::default(),
             heads: BTreeMap::new(),
             compared_ms: 0,
             off_ms: 0,
@@ -282,7 +292,7 @@ impl Life {
             found: BTreeMap::new(),
         };
         let policies = match post {
-            Post::Daemon => world::policies(),
+            Post::Daemon => self.policies.clone(),
             Post::Guardian => Policies::default(),
         };
         let (state, platter) = (self.state_folder(), Arc::clone(&self.platter));

@@ -9,6 +9,7 @@
 //! prints what happens in it.
 
 mod adversary;
+mod decisions;
 mod deeds;
 mod door;
 mod fate;

@@ -22,7 +22,7 @@ pub(super) const UPLINK: u32 = 2;
 pub(super) const INSIDE: u32 = 3;
 
 /// Methods, scope, and whether there is a lifeline.
-const KINDS: [(&str, &str, &str, bool); 9] = [
+const KINDS: [(&str, &str, &str, bool); 10] = [
     ("gate", "\"gate\"", "ab0", true),
     ("seal", "\"seal\"", "ab0", true),
     ("isolate", "\"gate\", \"seal\"", "ab0", true),
@@ -32,7 +32,10 @@ const KINDS: [(&str, &str, &str, bool); 9] = [
     ("null", "\"seal\", \"routes\"", "ab0", true),
     ("unplug", "\"link\"", "ab0", false),
     ("dark", "\"gate\", \"link\"", "*", false),
+    (TWO_PEOPLE, "\"gate\", \"seal\"", "ab0", true),
 ];
+/// The kind that demands the approval of another person.
+pub(super) const TWO_PEOPLE: &str = "two";
 const DIRECTIONS: [&str; 2] = ["closed", "open"];
 
 /// One policy of the table.
@@ -45,14 +48,18 @@ pub(super) struct Kind {
 }
 
 impl Kind {
-    pub(super) fn any(random: &mut Random) -> Self {
-        let (name, _, _, has_lifeline) = *random.pick(&KINDS);
-        Self {
-            name,
-            has_lifeline,
-            opens_after_crash: random.chance(25),
-            opens_after_reboot: random.chance(25),
+    /// One policy of each kind: what a host has. Of more, the log of a life would tell of little else.
+    pub(super) fn of_a_host(random: &mut Random) -> Vec<Self> {
+        let mut all = Vec::new();
+        for (name, _, _, has_lifeline) in KINDS {
+            all.push(Self {
+                name,
+                has_lifeline,
+                opens_after_crash: random.chance(25),
+                opens_after_reboot: random.chance(25),
+            });
         }
+        all
     }
 
     pub(super) fn policy(&self) -> String {
@@ -84,6 +91,11 @@ fn text(policy: &str, methods: &str, scope: &str, lifeline: bool, (crash, reboot
         true => "[methods.routes]\nwithdraw-default = true\n",
         false => "",
     };
+    let approval = if policy.starts_with(TWO_PEOPLE) {
+        "[approval]\npeople = 1\nexpires = \"20s\"\nbreak-glass = \"25s\"\n"
+    } else {
+        ""
+    };
     let lifeline = if lifeline {
         "[[lifelines]]\nname = \"ssh\"\npeers = [\"10.9.0.0/16\", \"fd09::/16\"]\nprotocol = \"tcp\"\nports = [22]\n\
          direction = \"in\"\n"
@@ -94,14 +106,20 @@ fn text(policy: &str, methods: &str, scope: &str, lifeline: bool, (crash, reboot
         "schema = 1\nname = \"{policy}\"\nsummary = \"a test\"\ndeclared-for = [\"exercise\"]\naffects = \"own-hosts\"\n\
          [scope]\ninterfaces = [\"{scope}\"]\nfamilies = [\"ipv4\", \"ipv6\"]\ndirections = [\"in\", \"out\", \"forward\"]\n\
          [methods]\nuse = [{methods}]\n{routes}{lifeline}\
-         [limits]\ndefault = \"30s\"\nmaximum = \"60s\"\ntotal = \"90s\"\n\
+         {approval}[limits]\ndefault = \"30s\"\nmaximum = \"60s\"\ntotal = \"90s\"\n\
          [fail]\ncrash = \"{crash}\"\nreboot = \"{reboot}\"\nlifeline-lost = \"open\"\n\
          [notice]\ntext = \"a test\"\n"
     )
 }
 
+/// The policies of these kinds.
+pub(super) fn policies(kinds: &[Kind]) -> Policies {
+    let names: Vec<String> = kinds.iter().map(Kind::policy).collect();
+    all_policies().only(&names)
+}
+
 /// Every kind with every pair of directions of failure.
-pub(super) fn policies() -> Policies {
+fn all_policies() -> &'static Policies {
     static LOADED: OnceLock<Policies> = OnceLock::new();
     let all = || {
         let mut loaded = Policies::default();
@@ -114,7 +132,7 @@ pub(super) fn policies() -> Policies {
         }
         loaded
     };
-    LOADED.get_or_init(all).clone()
+    LOADED.get_or_init(all)
 }
 
 fn object(state: &mut Snapshot, object: Object) {
