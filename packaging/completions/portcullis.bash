@@ -2431,7 +2431,7 @@ _portcullis() {
             return 0
             ;;
         portcullis__subcmd__revert)
-            opts="-o -h --all --output --socket --color --no-input --yes --timeout --help"
+            opts="-o -h --all --accept-residue --output --socket --color --no-input --yes --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

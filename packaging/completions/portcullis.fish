@@ -245,6 +245,7 @@ always\t'Always'
 never\t'Never'"
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l timeout -d 'The longest wait for an answer of the daemon' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l all -d 'End every emergency; done if there is none'
+complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l accept-residue -d 'End one that is stuck even if it leaves residue again: the receipt names it, and putting it right is up to you'
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l no-input -d 'Never ask; a missing confirmation is an error'
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l yes -d 'Declare without being asked for the policy\'s name'
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -s h -l help -d 'Print help (see more with \'--help\')'

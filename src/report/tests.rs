@@ -109,7 +109,7 @@ fn the_facts_are_those_of_the_records() {
     let receipt = report.receipt.unwrap();
     assert_eq!((receipt.residues.count, receipt.kept_foreign_changes.count), (0, 1));
     assert_eq!(report.scope.lifelines, ["ssh"]);
-    assert_eq!(report.scope.coverage.len(), 15);
+    assert_eq!(report.scope.coverage.len(), 16);
     let standings: Vec<Standing> = report.spans.iter().map(|span| span.standing).collect();
     use Standing as S;
     assert_eq!(
