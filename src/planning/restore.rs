@@ -149,6 +149,7 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
     let coming_up = quick::set(&mut work, lost);
     work.links(lost);
     addresses::unmake(&mut work, lost);
+    routes::unmake(&mut work, lost, now);
     addresses::put_back(&mut work, lost);
     nexthops::put_back(&mut work, lost);
     let deferred = routes::put_back(&mut work, lost);

@@ -21,6 +21,32 @@ const FRAGMENTATION_NEEDED: (u32, u32) = (0x0304_0000, 0xffff_0000);
 const PACKET_TOO_BIG: u8 = 2;
 /// ICMPv6 router solicitation, router advertisement, neighbour solicitation, neighbour advertisement (RFC 4861).
 const NEIGHBOUR_DISCOVERY: [u8; 4] = [133, 134, 135, 136];
+/// ICMPv6 multicast listener query, report, done (RFC 2710), and the second version's report (RFC 3810).
+const LISTENER_DISCOVERY: [u8; 4] = [130, 131, 132, 143];
+/// How each of them begins (RFC 3810 section 5): hop limit 1, to a group of link scope, with the router alert for it (RFC 2711)
+/// in a hop-by-hop header of 8 bytes before ICMPv6.
+const LISTENER_HEADERS: [U32Match; 4] = [
+    U32Match {
+        offset: 4,
+        value: 0x0000_0001,
+        mask: 0x0000_ffff,
+    },
+    U32Match {
+        offset: 24,
+        value: 0xff02_0000,
+        mask: 0xffff_0000,
+    },
+    U32Match {
+        offset: 40,
+        value: 0x3a00_0502,
+        mask: 0xffff_ffff,
+    },
+    U32Match {
+        offset: 44,
+        value: 0x0000_0000,
+        mask: 0xffff_0000,
+    },
+];
 /// Those that concern routers.
 const ROUTER_DISCOVERY: [u8; 2] = [133, 134];
 
@@ -90,6 +116,21 @@ pub fn path_mtu(family: Family) -> Row {
 /// Neighbour discovery, without which no IPv6 lifeline outlives its neighbour entry.
 pub fn neighbour_discovery() -> Vec<Row> {
     NEIGHBOUR_DISCOVERY.into_iter().map(icmpv6).collect()
+}
+
+/// Multicast listener discovery on the link: a switch that snoops forgets a host that it does not hear of, and with it the
+/// group to which neighbour solicitations go.
+pub fn listener_discovery() -> Vec<Row> {
+    let row = |kind: u8| {
+        let mut matches = LISTENER_HEADERS.to_vec();
+        matches.push(U32Match {
+            offset: 48,
+            value: u32::from(kind) << 24,
+            mask: 0xff00_0000,
+        });
+        passing(matches)
+    };
+    LISTENER_DISCOVERY.into_iter().map(row).collect()
 }
 
 /// Router solicitations and advertisements.

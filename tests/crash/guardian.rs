@@ -11,7 +11,7 @@ use portcullis::kernel::netlink::Netlink;
 use portcullis::kernel::{Kernel as _, Kinds};
 use portcullis::model::snapshot::Snapshot;
 
-use super::daemon::{Daemon, Home, PATIENT};
+use super::daemon::{Daemon, Home, PATIENT, policy};
 use super::state_directory::kill_both;
 use super::world::state::{assert_same, state};
 use super::world::{self, ip, run, wait_until};
@@ -181,11 +181,22 @@ fn undo_by_hand() -> &'static str {
     block.split_once("```").unwrap().0
 }
 
+/// With one, gate lets pass what tc has no name for.
+const LIFELINE: &str = "
+[[lifelines]]
+name = \"ssh\"
+peers = [\"10.0.0.0/8\", \"fd00::/8\"]
+protocol = \"tcp\"
+ports = [22]
+direction = \"in\"
+";
+
 #[test]
 fn the_way_by_hand_needs_none_of_our_code() {
     world::inside("guardian::the_way_by_hand_needs_none_of_our_code", |world| {
         for (number, configuration) in ["", "arm = true\n", ""].into_iter().enumerate() {
-            let (host, home) = (host(world, number), home());
+            let kept = policy("kept", "\"gate\", \"seal\"", "closed") + LIFELINE;
+            let (host, home) = (host(world, number), Home::with(&[("kept.toml", &kept)]));
             home.configure(configuration);
             if number == 2 {
                 // Somebody's own: ours go in front of it, into the same.
@@ -200,7 +211,7 @@ fn the_way_by_hand_needs_none_of_our_code() {
             );
             let before = state(&host);
             let daemon = home.start(&host);
-            daemon.declare("additive", 60 * SHORT_MS);
+            daemon.declare("kept", 60 * SHORT_MS);
             for family in ["-4", "-6"] {
                 let ours = run(&host, "ip", &[family, "route", "show", "table", "all", "proto", "80"]);
                 assert!(ours.contains("table 1346568"), "no detour stands: {ours}");

@@ -1,5 +1,7 @@
-//! What keeps a link itself, under a cut by gate that keeps anything: spanning tree, LACP and 802.1X pass, nothing else like
-//! them does.
+//! What keeps a link itself, under a cut by gate that keeps anything: spanning tree, LACP, 802.1X and multicast listener
+//! discovery pass, nothing else like them does.
+
+use std::net::Ipv6Addr;
 
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use crate::binaries::Daemon;
 use crate::methods::Draft;
 use crate::world::matrix::SHORT;
 use crate::world::topology::Topology;
-use crate::world::{self, ip, wait_until};
+use crate::world::{self, World, ip, wait_until};
 
 /// A port listens and learns for two seconds each before it forwards, and says hello each second.
 const CONVERGES: Duration = Duration::from_secs(20);
@@ -47,21 +49,8 @@ fn frames_that_keep_a_link_pass_gate_and_others_like_them_do_not() {
     world::inside(
         "link_control::frames_that_keep_a_link_pass_gate_and_others_like_them_do_not",
         |world| {
-            let net = Topology::gateway(world);
+            let net = with_a_port(world);
             let (here, there) = (net.at(), &net.world_host.namespace);
-            ip(
-                here,
-                &format!("link add name ps0 type veth peer name qs0 netns {}", there.name()),
-            );
-            ip(
-                here,
-                "link add name brs type bridge forward_delay 200 hello_time 100 max_age 600\n\
-                 link set dev ps0 master brs\nlink set dev ps0 up\nlink set dev brs up",
-            );
-            ip(there, "link set dev qs0 up");
-            wait_until("the bridge hears the far end", CONVERGES, || {
-                arrives(there, "qs0", here, "brs", &frame(EVERYBODY, LENGTH))
-            });
             for (to, kind, _) in OUT {
                 assert!(
                     arrives(here, "ps0", there, "qs0", &frame(to, kind)),
@@ -74,10 +63,7 @@ fn frames_that_keep_a_link_pass_gate_and_others_like_them_do_not() {
                     "{kind:#x} to {to:x?} before"
                 );
             }
-            let policy = Draft::new("\"gate\"", "interfaces = [\"*\"]").with_ssh();
-            let daemon = Daemon::start(here, &[("gate", policy.text("gate"))]);
-            daemon.declare("gate");
-            daemon.assert_in_force();
+            let daemon = gated(here);
             for (to, kind, passes) in OUT {
                 let seen = arrives(here, "ps0", there, "qs0", &frame(to, kind));
                 assert_eq!(seen, passes, "{kind:#x} to {to:x?}, out");
@@ -96,6 +82,109 @@ fn frames_that_keep_a_link_pass_gate_and_others_like_them_do_not() {
             daemon.revert();
         },
     );
+}
+
+/// A link to a far host, in a bridge of this one.
+fn with_a_port(world: World) -> Topology {
+    let net = Topology::gateway(world);
+    let (here, there) = (net.at(), &net.world_host.namespace);
+    ip(
+        here,
+        &format!("link add name ps0 type veth peer name qs0 netns {}", there.name()),
+    );
+    ip(
+        here,
+        "link add name brs type bridge forward_delay 200 hello_time 100 max_age 600\n\
+         link set dev ps0 master brs\nlink set dev ps0 up\nlink set dev brs up",
+    );
+    ip(there, "link set dev qs0 up");
+    wait_until("the bridge hears the far end", CONVERGES, || {
+        arrives(there, "qs0", here, "brs", &frame(EVERYBODY, LENGTH))
+    });
+    net
+}
+
+fn gated(here: &Namespace) -> Daemon<'_> {
+    let policy = Draft::new("\"gate\"", "interfaces = [\"*\"]").with_ssh();
+    let daemon = Daemon::start(here, &[("gate", policy.text("gate"))]);
+    daemon.declare("gate");
+    daemon.assert_in_force();
+    daemon
+}
+
+/// ICMPv6 types behind a hop-by-hop header with a router alert, the last group of the link-scope address that they go to, the
+/// hop limit, and whether they must pass.
+const LISTENERS: [(u8, Ipv6Addr, u8, bool); 8] = [
+    (130, link_scope(1), 1, true),
+    (131, link_scope(0x16), 1, true),
+    (132, link_scope(2), 1, true),
+    (143, link_scope(0x16), 1, true),
+    (128, link_scope(1), 1, false),
+    (143, link_scope(0x16), 64, false),
+    (143, Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 0x16), 1, false),
+    (130, Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9), 1, false),
+];
+
+const fn link_scope(group: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, group)
+}
+
+#[test]
+fn a_switch_that_snoops_hears_of_the_groups_of_a_lifeline_and_of_nothing_else() {
+    world::inside(
+        "link_control::a_switch_that_snoops_hears_of_the_groups_of_a_lifeline_and_of_nothing_else",
+        |world| {
+            let net = with_a_port(world);
+            let (here, there) = (net.at(), &net.world_host.namespace);
+            // A bridge that snoops would keep reports to itself.
+            ip(here, "link set dev brs type bridge mcast_snooping 0");
+            let both = |frame: &[u8]| {
+                [
+                    arrives(here, "ps0", there, "qs0", frame),
+                    arrives(there, "qs0", here, "brs", frame),
+                ]
+            };
+            for (kind, to, hops, _) in LISTENERS {
+                assert_eq!(both(&listener(kind, to, hops)), [true; 2], "{kind} to {to} before");
+            }
+            let daemon = gated(here);
+            for (kind, to, hops, passes) in LISTENERS {
+                assert_eq!(
+                    both(&listener(kind, to, hops)),
+                    [passes; 2],
+                    "{kind} to {to}, {hops} hops"
+                );
+            }
+            daemon.revert();
+        },
+    );
+}
+
+/// An ICMPv6 message behind a hop-by-hop header, as multicast listener discovery is sent (RFC 3810 section 5).
+fn listener(kind: u8, to: Ipv6Addr, hops: u8) -> Vec<u8> {
+    const ROUTER_ALERT: [u8; 8] = [58, 0, 5, 2, 0, 0, 1, 0];
+    let from = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+    let mut message = vec![kind, 0, 0, 0];
+    message.resize(24, 0);
+    let pseudo = [&from.octets()[..], &to.octets(), &[0, 0, 0, 24, 0, 0, 0, 58], &message].concat();
+    let sum = pseudo
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]))
+        .sum::<u32>();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let folded = u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap();
+    message[2..4].copy_from_slice(&(!folded).to_be_bytes());
+    let [.., a, b, c, d] = to.octets();
+    let header = [0x60, 0, 0, 0, 0, 32, 0, hops];
+    [
+        &[0x33, 0x33, a, b, c, d, 2, 0, 0, 0, 0x50, 0x43, 0x86, 0xdd][..],
+        &header,
+        &from.octets(),
+        &to.octets(),
+        &ROUTER_ALERT,
+        &message,
+    ]
+    .concat()
 }
 
 fn frame(to: [u8; 6], kind: u16) -> Vec<u8> {

@@ -306,6 +306,8 @@ impl Controller {
                 continue;
             }
             if self.has_waited_for(&restoration.carriers, id, raised)? {
+                // With a carrier the kernel throws out next hops that it had taken, however many attempts are over by then.
+                attempts.start = attempts.start.min(RESTORE_ATTEMPTS - 1);
                 seen = self.look_patiently()?;
                 read = self.uptime();
                 continue;

@@ -44,6 +44,7 @@ fn side(cuts: &[Cut], families: &BTreeSet<Family>, course: Course) -> Result<Pas
         let mut v6 = flow_rows(cuts, Family::V6, course);
         if !v6.is_empty() {
             v6.extend(rows::neighbour_discovery());
+            v6.extend(rows::listener_discovery());
         }
         if cuts.iter().any(|c| c.keep.router_advertisements) {
             v6.extend(rows::router_discovery());

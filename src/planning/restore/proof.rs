@@ -374,7 +374,7 @@ impl Judge<'_> {
     /// Ours if it carries our mark, or if the kernel made it while links came up.
     fn extra(&self, object: &Object) -> Whose {
         let made = match object {
-            Object::Route(x) => self.made_by_raising(x),
+            Object::Route(x) => self.made_by_raising(x) || super::routes::is_made_by_raising(x, self.lost, self.after),
             Object::Address(x) => super::addresses::is_made_by_raising(x, self.lost, self.after),
             Object::Link(_)
             | Object::Nexthop(_)

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use ipnet::IpNet;
+
 use crate::model::change::Change;
-use crate::model::diff::{Pair, diff_by_meaning, is_kept_by_a_daemon, pairs};
+use crate::model::diff::{Identity as _, Pair, diff_by_meaning, is_kept_by_a_daemon, pairs};
 use crate::model::effect::route::{add_batch, check, delete_batch, refusals, same};
 use crate::model::object::{Address, Family, Route};
 use crate::model::receipt::{Clash, Conflict};
@@ -38,6 +40,37 @@ impl Rest {
     pub(super) fn is_empty(&self) -> bool {
         self.queues.is_empty() && self.bundles.is_empty()
     }
+}
+
+/// Takes away the routes that the kernel made of addresses when links came up, and that somebody had removed before the cut:
+/// clients of DHCP do, to give the link a metric of their own.
+pub(super) fn unmake(work: &mut Work, lost: &Lost, now: &Snapshot) {
+    let made = now.routes.iter().filter(|r| is_made_by_raising(r, lost, now));
+    let deletes: Vec<Change> = made.map(|r| Change::Delete(Object::Route(r.clone()))).collect();
+    work.stage("remove routes of addresses that were not there", deletes);
+}
+
+/// Whether the kernel made this route of an address because a cut's link came up again, or got its carrier back from one that did.
+pub(super) fn is_made_by_raising(route: &Route, lost: &Lost, now: &Snapshot) -> bool {
+    let Some(index) = route.link.filter(|_| route.protocol == Route::PROTOCOL_KERNEL) else {
+        return false;
+    };
+    // Of a link without carrier, or an address in detection, the kernel had not made all; of moving routes not all were read.
+    let had_them = lost.target.link(index).is_some_and(|l| l.up && l.carrier.0) && !lost.target.moving;
+    let was_there = |r: &Route| r.link == route.link && by_route_key(r, route).is_eq();
+    let makes = |a: &&Address| {
+        let subnet = IpNet::new(a.address, a.prefix_length);
+        a.link == index && subnet.is_ok_and(|net| net.contains(&route.destination.addr()))
+    };
+    let mut makers = lost.target.addresses.iter().filter(makes).peekable();
+    let mut makers_now = now.addresses.iter().filter(makes);
+    had_them
+        && lost.brings(index)
+        && lost.link_here(now, index).is_some()
+        && !lost.target.routes.iter().any(was_there)
+        && makers.peek().is_some()
+        && makers.all(|a| !a.tentative.0)
+        && makers_now.all(|a| lost.target.addresses.iter().any(|t| t.is_same(a)))
 }
 
 /// Puts back what can be put back at once. Answers with what must wait for an address to become usable.

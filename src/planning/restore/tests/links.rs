@@ -21,6 +21,32 @@ fn a_link_that_was_set_down_comes_back_with_all_that_it_had_lost() {
 }
 
 #[test]
+fn routes_of_addresses_that_somebody_had_removed_are_removed_again() {
+    let mut baseline = everything();
+    let made = |r: &Route| r.link == Some(2) && r.protocol == Route::PROTOCOL_KERNEL && r.kind == Route::UNICAST;
+    let of_address = |r: &Route| made(r) && !r.destination.addr().is_multicast();
+    let removed: Vec<Route> = baseline.routes.iter().filter(|r| of_address(r)).cloned().collect();
+    assert!(removed.iter().any(|r| r.family == Family::V4) && removed.iter().any(|r| r.family == Family::V6));
+    for route in removed {
+        must(&mut baseline, &Change::Delete(Object::Route(route.clone())));
+        let own = Route {
+            protocol: 16,
+            metric: 1002,
+            ..route
+        };
+        must(&mut baseline, &Change::Add(Object::Route(own)));
+    }
+    let cut = cut(&[2], Vec::new());
+    let mut now = baseline.clone();
+    carry_out(&mut now, &cut);
+    let before = now.clone();
+    run(&mut now, &baseline, std::slice::from_ref(&cut), &[], Until::End);
+    assert_eq!(diff(&baseline, &now), []);
+    let proof = receipt(&baseline, &before, &now, &[cut], &[]);
+    assert!(proof.is_clean() && proof.foreign.is_empty(), "{proof:#?}");
+}
+
+#[test]
 fn a_route_whose_source_is_still_being_detected_waits_for_it() {
     let baseline = everything();
     let cut = cut(&[2], Vec::new());
