@@ -196,6 +196,7 @@ fn the_page_of_policies_names_every_key_and_every_error_and_its_example_is_valid
         "notice",
         "public",
         "approval",
+        "hook",
         "who",
         "who.declare",
         "[lifelines]",

@@ -1,5 +1,6 @@
 //! The nouns. Plain data and total functions: no clock, no input or output, no tokio, no tracing.
 
+pub mod alert;
 pub mod approval;
 pub mod canonical;
 pub mod chain;

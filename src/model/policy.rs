@@ -43,6 +43,27 @@ pub struct Policy {
     /// Whose approval a declaration needs; none: nobody's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// Which hooks may declare it; none: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<Hook>,
+}
+
+/// The hooks that may declare a policy, without anybody being there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Hook {
+    /// As whom they run: each user is one source of alerts (passwd(5)).
+    pub users: BTreeSet<String>,
+    /// So many sources must raise it.
+    pub sources: u8,
+    /// For so long an alert counts towards that.
+    pub within: Duration,
+    /// For so long after an emergency of this policy no hook begins another.
+    pub cool_down: Duration,
+    /// On what authority they act: a program has none of its own.
+    pub authority: String,
+    /// What for.
+    pub occasion: Occasion,
 }
 
 /// The approvals that a declaration needs before it cuts.

@@ -9,6 +9,7 @@ mod approval;
 mod draft;
 mod fields;
 mod glob;
+mod hook;
 mod lifelines;
 mod problems;
 mod public;
@@ -80,6 +81,9 @@ fn check(source: &str, knows: &dyn Fn(NameOf, &str) -> bool, report: &mut Report
     rules::check(&draft, report);
     if let Some(who) = &draft.who {
         who.check(knows, report);
+    }
+    if let Some(Some(hook)) = &draft.hook {
+        hook.check(knows, report);
     }
     draft.finish()
 }

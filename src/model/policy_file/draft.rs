@@ -7,6 +7,7 @@ use toml::de::DeTable;
 
 use super::approval::ApprovalDraft;
 use super::fields::{At, List, Raw, Section, flag, integer, list, string, word, words};
+use super::hook::HookDraft;
 use super::lifelines::LifelineDraft;
 use super::problems::{Code, Problem, Report};
 use super::public::PublicDraft;
@@ -44,7 +45,8 @@ const AFFECTS: &[(&str, Affects)] = &[
     ("own-staff", Affects::OwnStaff),
     ("public", Affects::Public),
 ];
-const OCCASIONS: &[(&str, Occasion)] = &[
+/// The words for occasions.
+pub(super) const OCCASIONS: &[(&str, Occasion)] = &[
     ("public-security-emergency", Occasion::PublicSecurityEmergency),
     ("security-incident", Occasion::SecurityIncident),
     ("maintenance", Occasion::Maintenance),
@@ -55,7 +57,7 @@ const OCCASIONS: &[(&str, Occasion)] = &[
 pub(super) struct Draft {
     name: Option<PolicyName>,
     summary: Option<At<String>>,
-    declared_for: Option<At<BTreeSet<Occasion>>>,
+    pub(super) declared_for: Option<At<BTreeSet<Occasion>>>,
     pub(super) affects: Option<At<Affects>>,
     pub(super) scope: Option<ScopeDraft>,
     pub(super) methods: MethodsDraft,
@@ -67,6 +69,7 @@ pub(super) struct Draft {
     pub(super) public: Option<Option<PublicDraft>>,
     pub(super) who: Option<WhoDraft>,
     pub(super) approval: Option<Option<ApprovalDraft>>,
+    pub(super) hook: Option<Option<HookDraft>>,
 }
 
 impl Draft {
@@ -123,6 +126,10 @@ impl Draft {
                 Some(raw) => ApprovalDraft::read(raw, report).map(Some),
                 None => Some(None),
             },
+            hook: match file.optional("hook") {
+                Some(raw) => HookDraft::read(raw, report).map(Some),
+                None => Some(None),
+            },
         };
         file.finish(report);
         draft
@@ -130,10 +137,15 @@ impl Draft {
 
     /// The policy, if every part could be read.
     pub(super) fn finish(self) -> Option<Policy> {
+        let declared_for = self.declared_for?.value;
+        let hook = match self.hook? {
+            Some(draft) => Some(draft.finish(&declared_for)?),
+            None => None,
+        };
         Some(Policy {
             name: self.name?,
             summary: self.summary?.value,
-            declared_for: self.declared_for?.value,
+            declared_for,
             affects: self.affects?.value,
             scope: self.scope?.finish()?,
             methods: self.methods.in_use?.value,
@@ -153,6 +165,7 @@ impl Draft {
                 Some(draft) => Some(draft.finish()?),
                 None => None,
             },
+            hook,
         })
     }
 }

@@ -68,6 +68,7 @@ codes! {
     LifelineInside "policy-lifeline-inside" "`inside` for traffic that is not forwarded."
     LifelineCarries "policy-lifeline-carries" "`carries` for what is no outer packet of a tunnel of this host."
     UnknownPeople "policy-unknown-people" "A user or a group that this host does not have."
+    Hook "policy-hook" "Hooks that could never declare it, or must not."
     Limits "policy-limits" "Limits that contradict one another, or no end."
     Public "policy-public" "It affects the public without what that needs."
     TwoPerson "policy-two-person" "It affects the public, and one person could declare it."

@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::draft::Draft;
 use super::fields::{At, List};
 use super::glob;
+use super::hook::hook;
 use super::problems::{Code, Problem, Report};
 use super::public::{break_glass, limits_end_it, public};
 use super::routes::routes_do_something;
@@ -33,6 +34,7 @@ pub(super) fn check(draft: &Draft, report: &mut Report) {
     }
     public(draft, report);
     break_glass(draft, report);
+    hook(draft, report);
 }
 
 fn lifelines(draft: &Draft, report: &mut Report) {

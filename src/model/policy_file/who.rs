@@ -47,9 +47,7 @@ impl WhoDraft {
         let all = self.declare.iter().chain(&self.approve).chain(&self.revert);
         for (what, name) in all.flat_map(PeopleDraft::names) {
             if !knows(what, &name.value) {
-                let message = format!("no {} {:?} on this host", what.word(), name.value);
-                let problem = Problem::new(Code::UnknownPeople, name.span.clone(), message);
-                report.push(problem.hint("it is looked up when the daemon starts, before the network is there"));
+                report.push(unknown(what, name));
             }
         }
     }
@@ -61,6 +59,13 @@ impl WhoDraft {
             revert: self.revert.map(PeopleDraft::finish),
         }
     }
+}
+
+/// A name that this host does not have.
+pub(super) fn unknown(what: NameOf, name: &At<String>) -> Problem {
+    let message = format!("no {} {:?} on this host", what.word(), name.value);
+    let problem = Problem::new(Code::UnknownPeople, name.span.clone(), message);
+    problem.hint("it is looked up when the daemon starts, before the network is there")
 }
 
 impl PeopleDraft {
