@@ -25,6 +25,10 @@ pub enum Code {
     SamePerson,
     /// An earlier declaration without approval waits for its review.
     ReviewOpen,
+    /// An emergency of this policy ended not long ago: no hook begins another yet.
+    CoolingDown,
+    /// This hook raises too many alerts.
+    TooOften,
     /// The signed order is not one that this host takes; `reason` says why.
     OrderRefused,
     /// The request comes from a browser or names another host.
@@ -67,7 +71,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::BadRequest,
         Self::NoSuchPath,
         Self::MethodNotAllowed,
@@ -77,6 +81,8 @@ impl Code {
         Self::Forbidden,
         Self::SamePerson,
         Self::ReviewOpen,
+        Self::CoolingDown,
+        Self::TooOften,
         Self::OrderRefused,
         Self::ForeignOrigin,
         Self::NoSuchPolicy,
@@ -107,9 +113,10 @@ impl Code {
             Self::NoSuchPath | Self::NoSuchPolicy | Self::NoSuchEmergency => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
-            Self::WrongState | Self::ReviewOpen | Self::Stuck => 409,
+            Self::WrongState | Self::ReviewOpen | Self::CoolingDown | Self::Stuck => 409,
             Self::PlanChanged => 412,
             Self::TooLarge => 413,
+            Self::TooOften => 429,
             Self::OverLimit | Self::WrongOccasion | Self::PlanRefused | Self::RiskNotAccepted => 422,
             Self::KeyReused | Self::OrderRefused => 422,
             Self::KernelRefused | Self::Partial | Self::Internal => 500,
@@ -123,7 +130,7 @@ impl Code {
         match self {
             Self::BadRequest | Self::NoSuchPath | Self::MethodNotAllowed | Self::TooLarge | Self::RiskNotAccepted => 2,
             Self::NoSuchEmergency | Self::WrongState | Self::Stuck => 3,
-            Self::Forbidden | Self::SamePerson | Self::ReviewOpen => 5,
+            Self::Forbidden | Self::SamePerson | Self::ReviewOpen | Self::CoolingDown | Self::TooOften => 5,
             Self::OrderRefused | Self::ForeignOrigin => 5,
             Self::OverLimit | Self::WrongOccasion => 5,
             Self::PlanRefused | Self::PlanChanged | Self::KeyReused => 5,

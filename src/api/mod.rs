@@ -4,6 +4,7 @@
 //! ends in `_ms` and RFC 3339 in UTC where it ends in `_at`. A field is never removed or given another meaning within
 //! one version of the API.
 
+pub mod alert;
 pub mod error;
 pub mod offline;
 pub mod order;
@@ -83,6 +84,9 @@ pub struct Status {
     /// What was declared without the approval that its policy demands and nobody else has looked at yet, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<ReviewView>,
+    /// Alerts of hooks that wait for more sources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<alert::WaitingAlerts>,
     /// Whether the audit log takes records; without it no cut begins.
     pub audit: AuditHead,
     /// The daemon's version.
@@ -143,6 +147,9 @@ pub struct EmergencyView {
     /// Whether it was declared without the approval that the policy demands.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub break_glass: bool,
+    /// The hooks whose alerts hold it: it ends when the last of them resolves its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_by: Vec<String>,
     /// What it waits for, while it is proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalView>,
@@ -172,6 +179,9 @@ pub struct PolicySummary {
     pub default_ms: u64,
     /// The longest first duration, in milliseconds.
     pub maximum_ms: u64,
+    /// Which hooks may declare it; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<alert::HookView>,
 }
 
 /// The answer to `GET /v1/policies/{name}`.
@@ -357,8 +367,7 @@ pub struct ApproveRequest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevertRequest {
-    /// For one that is stuck: ends it even if this restore, too, leaves residue. The receipt and the audit log name what is
-    /// left; putting it right is up to you.
+    /// For one that is stuck: ends it even if this restore, too, leaves residue, which receipt and audit log name.
     #[serde(default)]
     pub accept_residue: bool,
 }
@@ -392,8 +401,7 @@ pub struct ReceiptView {
     pub conflicts: Vec<String>,
     /// What the plan had named as not recreatable.
     pub not_recreated: Vec<String>,
-    /// What was not there before the cut and may still appear: addresses that the kernel makes when a carrier comes that
-    /// was lost during the cut. Absent where there is none.
+    /// What was not there before the cut and may appear with a carrier that was lost during it; absent where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to_come: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! One fixed value of every answer, for the tests of the server and of the command line.
 
+use super::alert::{AlertOutcome, AlertView, AlertWait, HookView, WaitingAlerts};
 use super::order::{OrderDraft, OrderView};
 use super::*;
 
@@ -27,6 +28,7 @@ pub(crate) fn emergency() -> EmergencyView {
         plan_digest: "9f86d081884c7d659a2feaa0c55ad015".to_owned(),
         approved_by: Vec::new(),
         break_glass: false,
+        held_by: Vec::new(),
         approval: None,
     }
 }
@@ -70,6 +72,7 @@ pub(crate) fn status() -> Status {
         armed: ArmingView::default(),
         attention: Vec::new(),
         reviews: Vec::new(),
+        alerts: Vec::new(),
         audit: audit_head(),
         daemon_version: "0.1.0".to_owned(),
     }
@@ -116,6 +119,14 @@ pub(crate) fn policy_summary() -> PolicySummary {
         methods: vec!["gate".to_owned(), "seal".to_owned()],
         default_ms: 7_200_000,
         maximum_ms: 86_400_000,
+        hook: Some(HookView {
+            users: vec!["fail2ban".to_owned(), "prometheus".to_owned()],
+            sources: 2,
+            within_ms: 60_000,
+            cool_down_ms: 900_000,
+            authority: "incident response plan 4.2".to_owned(),
+            occasion: "security-incident".to_owned(),
+        }),
     }
 }
 
@@ -315,5 +326,59 @@ pub(crate) fn order() -> OrderView {
         key: "SHA256:uNiVztksCsDhcc0u9e8BrWEqz8RNPSuL/QvSS/NmYJE".to_owned(),
         emergency: None,
         receipts: vec![receipt()],
+    }
+}
+
+/// An emergency that hooks hold, in a status with an alert under another policy.
+pub(crate) fn held_by_hooks() -> Status {
+    let held = EmergencyView {
+        declared_by: "hooks: fail2ban (uid 120), prometheus (uid 115)".to_owned(),
+        held_by: vec!["fail2ban (uid 120)".to_owned(), "prometheus (uid 115)".to_owned()],
+        confirm_within_ms: None,
+        ..emergency()
+    };
+    Status {
+        emergencies: vec![held],
+        alerts: vec![WaitingAlerts {
+            policy: "sever-uplink".to_owned(),
+            raised_by: vec!["suricata (uid 121)".to_owned()],
+            more: Some(1),
+            within_ms: 42_000,
+        }],
+        ..status()
+    }
+}
+
+/// An alert that waits for another source.
+pub(crate) fn waiting_alert() -> AlertView {
+    AlertView {
+        policy: "isolate-host".to_owned(),
+        outcome: AlertOutcome::Waiting,
+        waits: Some(AlertWait {
+            sources: 1,
+            within_ms: 60_000,
+        }),
+        emergency: None,
+        receipt: None,
+    }
+}
+
+/// One that holds an emergency.
+pub(crate) fn holding_alert() -> AlertView {
+    AlertView {
+        outcome: AlertOutcome::Holding,
+        waits: None,
+        emergency: held_by_hooks().emergencies.pop(),
+        ..waiting_alert()
+    }
+}
+
+/// One that was the last.
+pub(crate) fn ended_alert() -> AlertView {
+    AlertView {
+        outcome: AlertOutcome::Ended,
+        waits: None,
+        receipt: Some(receipt()),
+        ..waiting_alert()
     }
 }

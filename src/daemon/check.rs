@@ -57,6 +57,33 @@ fn text(config: &Config, policies: &Policies) -> String {
     for user in shut_out(config) {
         text += &format!("warning: user {user} holds a right, but may not open the socket\n");
     }
+    text + &hooks(config, policies)
+}
+
+/// By which socket hooks come, and what they may declare.
+fn hooks(config: &Config, policies: &Policies) -> String {
+    let mut text = config.hook_socket.as_ref().map_or_else(String::new, |_| {
+        let group = config.hook_socket_group.as_ref();
+        format!(
+            "socket of hooks: root{}\n",
+            group.map_or_else(String::new, |group| format!(", group {group}"))
+        )
+    });
+    let group = config.hook_socket_group.as_deref().and_then(gid);
+    let marked = policies.iter().filter_map(|l| Some((l, l.policy.hook.as_ref()?)));
+    for (loaded, hook) in marked {
+        let (name, users) = (&loaded.policy.name, hook.users.iter().map(String::as_str));
+        let listed = users.clone().collect::<Vec<_>>().join(", ");
+        text += &format!("hooks that declare {name}: any {} of users {listed}\n", hook.sources);
+        if config.hook_socket.is_none() {
+            text += &format!("warning: hooks may declare {name}, and there is no socket for them\n");
+            continue;
+        }
+        for user in users.filter(|user| !opens(user, group)) {
+            text +=
+                &format!("warning: user {user} may declare {name} as a hook, but may not open the socket of hooks\n");
+        }
+    }
     text
 }
 
@@ -129,6 +156,26 @@ mod tests {
                       observe: whoever may open the socket\nplan: whoever may open the socket\n\
                       declare: whoever may open the socket\napprove: whoever may open the socket\nrevert: whoever may open the socket\n";
         assert_eq!(of("socket-group = \"daemon\"\n", ""), wanted);
+    }
+
+    #[test]
+    fn hooks_are_named_with_what_they_may_declare_and_who_cannot_get_in_is_told() {
+        let hook =
+            "[hook]\nusers = [\"bin\", \"daemon\"]\nsources = 2\nauthority = \"plan 4.2\"\noccasion = \"exercise\"\n";
+        let of_hooks = |config| {
+            let text = of(config, hook);
+            let at = text.find("revert: whoever").unwrap();
+            text[at..].split_once('\n').unwrap().1.to_owned()
+        };
+        let may = "hooks that declare isolate-host: any 2 of users bin, daemon\n";
+        let none = "warning: hooks may declare isolate-host, and there is no socket for them\n";
+        assert_eq!(of_hooks(""), format!("{may}{none}"));
+        let socket = "hook-socket = \"/h\"\nhook-socket-group = \"daemon\"\n";
+        let out = "warning: user bin may declare isolate-host as a hook, but may not open the socket of hooks\n";
+        assert_eq!(
+            of_hooks(socket),
+            format!("socket of hooks: root, group daemon\n{may}{out}")
+        );
     }
 
     #[test]

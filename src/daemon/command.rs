@@ -3,6 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 pub use super::peer::Peer;
+use crate::api::alert::{AlertRequest, AlertView};
 use crate::api::error::{ApiError, Code};
 use crate::api::order::{NewOrder, OrderDraft, OrderView, SignedOrder};
 use crate::api::{
@@ -63,6 +64,8 @@ pub enum Command {
     NewOrder(NewOrder, Reply<OrderDraft>),
     /// `POST /v1/orders`. An order that is not taken is for the server to record, too; within is what came of one that was.
     Order(SignedOrder, Reply<Result<OrderView, ApiError>>),
+    /// `POST /v1/alerts`. A program repeats what is refused, so a refusal is for the server to record, which counts a flood.
+    Alert(AlertRequest, Reply<AlertView>),
     /// `GET /v1/audit`.
     Audit(AuditQuery, Reply<AuditPage>),
     /// `GET /v1/audit/head`.

@@ -52,6 +52,12 @@ pub struct Flags {
     /// Group that may open the socket; root alone where absent.
     #[arg(long, value_name = "GROUP")]
     pub socket_group: Option<String>,
+    /// Socket for hooks; none where absent.
+    #[arg(long, value_name = "PATH")]
+    pub hook_socket: Option<PathBuf>,
+    /// Group that may open the socket for hooks; root alone where absent.
+    #[arg(long, value_name = "GROUP")]
+    pub hook_socket_group: Option<String>,
     /// Keeps the host armed: what a cut would have to add stands from the start, and changes no packet's way.
     #[arg(long)]
     pub arm: bool,
@@ -74,6 +80,8 @@ struct Written {
     people: Option<PathBuf>,
     order_directory: Option<PathBuf>,
     socket_group: Option<String>,
+    hook_socket: Option<PathBuf>,
+    hook_socket_group: Option<String>,
     arm: bool,
     rights: Option<WrittenRights>,
 }
@@ -114,6 +122,10 @@ pub struct Config {
     pub orders: Option<PathBuf>,
     /// Group that may open the socket.
     pub socket_group: Option<String>,
+    /// Socket for hooks.
+    pub hook_socket: Option<PathBuf>,
+    /// Group that may open it.
+    pub hook_socket_group: Option<String>,
     /// Whether the host is to be armed.
     pub arm: Arm,
     /// Who holds which right.
@@ -148,6 +160,9 @@ pub enum ConfigError {
         /// Which file.
         path: PathBuf,
     },
+    /// A group for a socket that there is not.
+    #[error("a group is named for the socket of hooks, and no socket")]
+    GroupWithoutSocket,
     /// The file is not what it should be.
     #[error("configuration {path} is not valid:\n{message}")]
     Parse {
@@ -185,6 +200,11 @@ impl Config {
         };
         let socket = pick(&flags.socket, written.socket, "/run/portcullis/portcullis.sock");
         let audit_key = flags.audit_key.clone().or(written.audit_key);
+        let hook_socket = flags.hook_socket.clone().or(written.hook_socket);
+        let hook_socket_group = flags.hook_socket_group.clone().or(written.hook_socket_group);
+        if hook_socket.is_none() && hook_socket_group.is_some() {
+            return Err(ConfigError::GroupWithoutSocket);
+        }
         Ok(Self {
             audit_key: audit_key.unwrap_or_else(|| socket.with_file_name("audit.key")),
             policies: pick(&flags.policies, written.policy_directory, "/etc/portcullis/policies"),
@@ -193,6 +213,8 @@ impl Config {
             people: flags.people.clone().or(written.people),
             orders: flags.orders.clone().or(written.order_directory),
             socket_group: flags.socket_group.clone().or(written.socket_group),
+            hook_socket,
+            hook_socket_group,
             arm: if flags.arm || written.arm { Arm::On } else { Arm::Off },
             grants,
             unknown,
@@ -285,6 +307,16 @@ mod tests {
         ] {
             assert_eq!(with_file(text, flags).unwrap().arm, wanted, "{text:?} {flags:?}");
         }
+    }
+
+    #[test]
+    fn there_is_no_socket_of_hooks_unless_it_is_named_and_no_group_of_none() {
+        assert_eq!(with_file("", &[]).unwrap().hook_socket, None);
+        let config = with_file("hook-socket = \"/h\"\n", &["--hook-socket-group", "daemon"]).unwrap();
+        assert_eq!(config.hook_socket.as_deref(), Some(Path::new("/h")));
+        assert_eq!(config.hook_socket_group.as_deref(), Some("daemon"));
+        let alone = with_file("hook-socket-group = \"daemon\"\n", &[]);
+        assert!(matches!(alone, Err(ConfigError::GroupWithoutSocket)), "{alone:?}");
     }
 
     #[test]

@@ -79,7 +79,8 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     let config = Config::load(flags).map_err(|e| Failure::Invalid(Box::new(e)))?;
     let unknown = config.unknown.clone().map_or(Ok(()), Err);
     or_hold(flags, &config, unknown, "whoever is not known holds no right")?;
-    if let (true, Some(group)) = (flags.check, &config.socket_group) {
+    let groups = [&config.socket_group, &config.hook_socket_group];
+    for group in groups.into_iter().flatten().filter(|_| flags.check) {
         Server::knows_group(&config.socket, group).map_err(|e| Failure::Invalid(Box::new(e)))?;
     }
     let policies = Policies::load(&config.policies);
@@ -97,15 +98,14 @@ fn run(flags: &Flags) -> Result<(), Failure> {
         return check::report(&config, &policies, &people).map_err(|e| Failure::Broken(Box::new(e)));
     }
     let broken = |e: std::io::Error| Failure::Broken(Box::new(e));
-    let server = Server::bind(&config.socket, config.socket_group.as_deref())
-        .map_err(|e| Failure::Broken(Box::new(e)))?
-        .with_grants(config.grants.clone());
+    let server = bind(&config).map_err(|e| Failure::Broken(Box::new(e)))?;
     let post = Post {
         guard: Guard::Guardian,
         supervisor: Supervisor::of_process(),
         keeping: Keeping::File(config.audit_key.clone()),
         arm: config.arm,
         people,
+        hook_socket: config.hook_socket.clone(),
     };
     let service = Service::start(&config.state, policies, post).map_err(|e| Failure::Broken(Box::new(e)))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -119,6 +119,15 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     let served = runtime.block_on(serve(server, &service));
     service.stop();
     served.map_err(broken)
+}
+
+/// Both sockets, or that of operators alone.
+fn bind(config: &Config) -> Result<Server, ServerError> {
+    let server = Server::bind(&config.socket, config.socket_group.as_deref())?.with_grants(config.grants.clone());
+    match &config.hook_socket {
+        Some(hooks) => server.with_hooks(hooks, config.hook_socket_group.as_deref()),
+        None => Ok(server),
+    }
 }
 
 /// What is not valid is no reason to let go of a cut that is held: the daemon goes on without it.

@@ -9,7 +9,7 @@ use super::rights::{self, Whom};
 use super::trusted;
 use crate::model::canonical::canonical_digest;
 use crate::model::names::{Digest, PolicyName};
-use crate::model::policy::Policy;
+use crate::model::policy::{Hook, People, Policy};
 use crate::model::policy_file::{self, PolicyErrors, SOURCE_MAX_BYTES};
 
 /// More policies than anybody can choose from at 3 a.m.
@@ -26,6 +26,8 @@ pub struct Loaded {
     pub source: String,
     /// To whom it leaves what.
     pub who: Narrowed,
+    /// The hooks that may declare it; none: none.
+    pub sources: Option<Whom>,
 }
 
 /// To whom a policy leaves a right; none: to all who hold it.
@@ -78,6 +80,16 @@ pub enum LoadError {
     /// A policy is not valid.
     #[error("{0}")]
     Invalid(PolicyErrors),
+    /// Users that are one account are one source.
+    #[error("{path}: the users of [hook] are {accounts} accounts here, and it asks for {wanted} sources")]
+    TooFewSources {
+        /// The file.
+        path: PathBuf,
+        /// How many there are.
+        accounts: usize,
+        /// How many it asks for.
+        wanted: u8,
+    },
     /// Two files name the same policy.
     #[error("policy {name} is in {path} and in another file")]
     Twice {
@@ -117,7 +129,9 @@ impl Policies {
             let source = read(path)?;
             let knows = |what, name: &str| rights::number(what, name).is_ok();
             let policy = policy_file::parse_on_host(&path.display().to_string(), &source, &knows);
-            loaded.and(path, policy.map_err(LoadError::Invalid)?, source)
+            let policy = policy.map_err(LoadError::Invalid)?;
+            refuse_too_few_sources(path, &policy)?;
+            loaded.and(path, policy, source)
         })
     }
 
@@ -144,6 +158,7 @@ impl Policies {
         let loaded = Loaded {
             digest: canonical_digest(&policy),
             who: Narrowed::of(&policy),
+            sources: policy.hook.as_ref().map(sources),
             policy,
             source,
         };
@@ -174,6 +189,27 @@ impl Policies {
     /// All, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Loaded> {
         self.by_name.values()
+    }
+}
+
+/// Of the users that a policy names those that this host knows.
+fn sources(hook: &Hook) -> Whom {
+    let users = hook.users.clone();
+    Whom::known(&People {
+        users,
+        ..People::default()
+    })
+}
+
+fn refuse_too_few_sources(path: &Path, policy: &Policy) -> Result<(), LoadError> {
+    let Some(hook) = &policy.hook else { return Ok(()) };
+    match sources(hook).accounts() {
+        accounts if accounts < usize::from(hook.sources) => Err(LoadError::TooFewSources {
+            path: path.to_owned(),
+            accounts,
+            wanted: hook.sources,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! is denied. Uid 0 and the daemon's own uid hold every right and are in every group of people: they could change
 //! configuration and policies, so a refusal would only hide what they do. Nothing in a request changes who is asking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use nix::unistd::{Group, Uid, User};
@@ -89,6 +89,18 @@ impl Whom {
                 .groups
                 .values()
                 .any(|group| *group == gid || groups.contains(group))
+    }
+
+    /// Whether this is the uid of one of its users.
+    #[must_use]
+    pub fn is_user(&self, uid: u32) -> bool {
+        self.users.values().any(|user| *user == uid)
+    }
+
+    /// How many accounts its users are.
+    #[must_use]
+    pub fn accounts(&self) -> usize {
+        self.users.values().collect::<BTreeSet<_>>().len()
     }
 
     /// Its users.

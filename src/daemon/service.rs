@@ -3,7 +3,7 @@
 //! `portcullisd` puts the server in front of it; a drill speaks to it directly.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -57,6 +57,8 @@ pub struct Post {
     pub arm: Arm,
     /// Who may sign orders.
     pub people: Known,
+    /// The socket by which hooks come, if they may.
+    pub hook_socket: Option<PathBuf>,
 }
 
 impl Post {
@@ -69,6 +71,7 @@ impl Post {
             keeping: Keeping::Memory,
             arm: Arm::Off,
             people: Known::default(),
+            hook_socket: None,
         }
     }
 }
@@ -136,7 +139,8 @@ impl Service {
             post.arm,
         )
         .map_err(ServiceError::Start)?
-        .taking_orders(post.people);
+        .taking_orders(post.people)
+        .reached_by_hooks(post.hook_socket);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()

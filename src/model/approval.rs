@@ -230,6 +230,7 @@ mod tests {
                 declared_by: declarer.name.clone(),
                 approved_by: Vec::new(),
                 break_glass: false,
+                raised_by: Vec::new(),
             },
             declarer,
             duration_ms: 10_000,

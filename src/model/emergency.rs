@@ -256,6 +256,9 @@ pub struct Declaration {
     /// Whether it was declared without the approval that the policy demands.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub break_glass: bool,
+    /// The hooks whose alerts declared it; none where a person did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub raised_by: Vec<String>,
 }
 
 /// One declared instance of a policy.

@@ -155,6 +155,9 @@ fn next(standing: Option<Standing>, record: &Record) -> Option<Standing> {
         | EventKind::OrderAccepted
         | EventKind::ReviewOpened
         | EventKind::ReviewClosed
+        | EventKind::AlertRaised
+        | EventKind::AlertResolved
+        | EventKind::TakenOver
         | EventKind::ResidueAccepted
         | EventKind::Confirmed
         | EventKind::Extended
@@ -234,6 +237,12 @@ fn what(record: &Record) -> String {
         EventKind::Declared if !details["approved_by"].is_null() => {
             "The declaration has every approval and is on record; the cut may begin".to_owned()
         }
+        EventKind::AlertRaised => format!("A hook raised it, too{}", because("reason")),
+        EventKind::AlertResolved => format!("A hook resolved its alert{}", because("reason")),
+        EventKind::TakenOver => "An operator took it over: no hook ends it any more".to_owned(),
+        EventKind::Declared if !details["raised_by"].is_null() => {
+            "Declared by hooks, and on record; the cut may begin".to_owned()
+        }
         EventKind::Declared => "Declared, and on record; the cut may begin".to_owned(),
         EventKind::InForce => match details["cut_us"].as_u64() {
             Some(us) => format!(
@@ -251,6 +260,9 @@ fn what(record: &Record) -> String {
         EventKind::Drift => "Others opened a way around the cut; it is being enforced".to_owned(),
         EventKind::Mended => "The cut holds again".to_owned(),
         EventKind::LifelineLost => format!("Lifeline “{}” does not answer", text("lifeline")),
+        EventKind::RevertRequested if details["by"] == "hooks" => {
+            "The last hook that had raised it resolved its alert, so it ends".to_owned()
+        }
         EventKind::RevertRequested => "The end was ordered".to_owned(),
         EventKind::DeadlineReached => "The deadline ended it".to_owned(),
         EventKind::ConfirmationMissed => "Nobody confirmed in time, so it ended by itself".to_owned(),

@@ -35,7 +35,7 @@ impl Mask {
         for record in records {
             names.extend(named(&record.actor));
             let details = &record.details;
-            let people = [&details["approved_by"], &details["declared_by"]];
+            let people = ["approved_by", "declared_by", "raised_by", "sources"].map(|member| &details[member]);
             for text in people.into_iter().flat_map(texts) {
                 // As the daemon writes somebody: `alice (uid 1000)`.
                 let user = text.split_once(" (uid ").map_or(text, |(user, _)| user);

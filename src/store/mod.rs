@@ -4,6 +4,7 @@
 //! **Invariant:** `Ok` from anything that writes means that it is durable. What is damaged is an error that names the
 //! file, never an empty answer: whoever asked decides in which direction to go on.
 
+pub mod alerts;
 pub mod audit;
 pub mod directory;
 pub mod disk;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use portcullis::api::rights::{Method, Verb};
@@ -28,7 +28,7 @@ revert  = { groups = ["operator", "staff"] }
 "#;
 
 /// A name with uid, gid and supplementary groups.
-type Role = (&'static str, u32, u32, &'static str);
+pub(super) type Role = (&'static str, u32, u32, &'static str);
 
 /// The columns of the table: who, with uid, gid and supplementary groups. All but one may open the socket (group 100).
 const ROLES: [Role; 6] = [
@@ -40,6 +40,9 @@ const ROLES: [Role; 6] = [
     ("other", 9, 9, "100"),
 ];
 
+/// Who may open the socket of hooks (group 34), and nothing else; no right is theirs.
+pub(super) const HOOK: Role = ("hook", 2, 2, "34");
+
 /// Sends standard input to a socket and prints what comes back.
 const CLIENT: &str = r#"
     local $/; my $request = <STDIN>;
@@ -48,7 +51,7 @@ const CLIENT: &str = r#"
 "#;
 
 /// The answer; status 0 where the socket is not open to the role.
-fn ask_as((role, uid, gid, groups): Role, socket: &Path, request: &str) -> Answer {
+pub(super) fn ask_as((role, uid, gid, groups): Role, socket: &Path, request: &str) -> Answer {
     let mut command = Command::new(if uid == 0 { "env" } else { "setpriv" });
     if uid != 0 {
         command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
@@ -113,6 +116,7 @@ fn body(method: Method) -> &'static str {
         Method::Approve => r#"{"plan":"0000"}"#,
         Method::Reject => r#"{"reason":"not now"}"#,
         Method::NewOrder => r#"{"act":{"revert":{"policy":"isolate-host"}}}"#,
+        Method::Alert => r#"{"policy":"no-such-policy","state":"firing","reason":"why"}"#,
         Method::Order => r#"{"order":"{}\n","signature":"none"}"#,
         Method::Confirm | Method::Revert | Method::Status | Method::Readiness | Method::Snapshot => "",
         Method::OpenApi | Method::Policies | Method::Policy | Method::Emergencies | Method::Emergency => "",
@@ -121,7 +125,7 @@ fn body(method: Method) -> &'static str {
     }
 }
 
-fn post(path: &str, body: &Value) -> String {
+pub(super) fn post(path: &str, body: &Value) -> String {
     let body = body.to_string();
     format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
@@ -143,28 +147,39 @@ fn every_method_answers_each_role_as_the_table_says() {
     world::inside("rights::every_method_answers_each_role_as_the_table_says", |world| {
         let (host, home) = (one_uplink(world), Home::with(&[("isolate-host.toml", POLICY)]));
         std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        home.configure(&config());
+        home.configure(&with_hooks(&home, &config()));
         let daemon = home.start(&host);
         let roles = roles();
-        let names = roles.iter().map(|role| role.0);
+        // Whoever can be one user alone leaves the last column out.
+        let hook: &[Role] = if roles.len() == ROLES.len() { &[HOOK] } else { &[] };
+        let names = roles.iter().chain(hook).map(|role| role.0);
+        let count = 3 + roles.len() + hook.len();
         let mut table = vec![
-            row(["method", "right"].into_iter().chain(names).map(str::to_owned)),
-            format!("|{}", "---|".repeat(2 + roles.len())),
+            row(["method", "socket", "right"]
+                .into_iter()
+                .chain(names)
+                .map(str::to_owned)),
+            format!("|{}", "---|".repeat(count)),
         ];
         for method in Method::ALL {
             let (name, text) = request(method);
-            let cell = |role: &Role| {
-                let answer = ask_as(*role, &home.socket(), &text);
+            let cell = |(role, socket): (&Role, &Path)| {
+                let answer = ask_as(*role, socket, &text);
                 let refused = answer.status == 403;
                 if refused {
                     assert_eq!(answer.json()["code"], "forbidden", "{role:?}, {name}");
                 }
                 (if refused { "" } else { "yes" }).to_owned()
             };
-            let right = method.entry().2.word();
-            table.push(row([format!("`{name}`"), right.to_owned()]
+            let access = method.entry().2;
+            let right = access.right().map_or("", |right| right.word());
+            let operators = home.socket();
+            let by_operators = roles.iter().map(|role| (role, operators.as_path()));
+            let hooks = hook_socket(&home);
+            let by_hooks = hook.iter().map(|role| (role, hooks.as_path()));
+            table.push(row([format!("`{name}`"), access.doors().to_owned(), right.to_owned()]
                 .into_iter()
-                .chain(roles.iter().map(cell))));
+                .chain(by_operators.chain(by_hooks).map(cell))));
         }
         let readme = section("Who may");
         assert!(
@@ -172,7 +187,7 @@ fn every_method_answers_each_role_as_the_table_says() {
             "the rights in README.md are not those of this test"
         );
         let documented = readme.lines().filter(|line| line.starts_with('|'));
-        let documented: Vec<String> = documented.map(|line| columns(line, 2 + roles.len())).collect();
+        let documented: Vec<String> = documented.map(|line| columns(line, count)).collect();
         assert_eq!(documented, table, "\n{}", table.join("\n"));
         if roles.len() < ROLES.len() {
             daemon.stop();
@@ -183,6 +198,10 @@ fn every_method_answers_each_role_as_the_table_says() {
             outside.status, 0,
             "whoever is not in the group of the socket got an answer"
         );
+        let status = request(Method::Status).1;
+        for (role, socket) in [(HOOK, home.socket()), (ROLES[1], hook_socket(&home))] {
+            assert_eq!(ask_as(role, &socket, &status).status, 0, "{role:?} at {socket:?}");
+        }
 
         recorded(&daemon.get("/v1/audit?kind=request-refused").json());
         daemon.stop();
@@ -241,7 +260,7 @@ fn one_user_declares_another_approves_and_a_third_ends_it() {
 }
 
 /// Those that can be asked as: in a user namespace with one user that is root alone.
-fn roles() -> &'static [Role] {
+pub(super) fn roles() -> &'static [Role] {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
     let lengths = map.lines().filter_map(|line| line.split_whitespace().nth(2));
     let users: u64 = lengths.map(|length| length.parse::<u64>().unwrap()).sum();
@@ -258,6 +277,22 @@ fn config() -> String {
     } else {
         CONFIG.replace(group, "")
     }
+}
+
+/// Where hooks come in.
+pub(super) fn hook_socket(home: &Home) -> PathBuf {
+    home.path().join("h.sock")
+}
+
+/// A configuration with a socket of hooks; whoever is root alone gives it to no group.
+pub(super) fn with_hooks(home: &Home, config: &str) -> String {
+    let socket = format!("hook-socket = {:?}\n", hook_socket(home));
+    let group = if roles().len() == ROLES.len() {
+        "hook-socket-group = \"backup\"\n"
+    } else {
+        ""
+    };
+    format!("{socket}{group}{config}")
 }
 
 /// The first cells of a row of a table.

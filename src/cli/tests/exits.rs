@@ -29,6 +29,8 @@ fn every_error_of_the_api_has_its_exit_code() {
         (Code::Forbidden, 5),
         (Code::SamePerson, 5),
         (Code::ReviewOpen, 5),
+        (Code::CoolingDown, 5),
+        (Code::TooOften, 5),
         (Code::OrderRefused, 5),
         (Code::ForeignOrigin, 5),
         (Code::NoSuchPolicy, 10),

@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::prompt::Terminal;
 use super::render::Screen;
 use super::{Exit, Local, Surroundings, run};
+use crate::api::alert::AlertView;
 use crate::api::error::{ApiError, Code};
 use crate::api::order::OrderView;
 use crate::api::{
@@ -36,6 +37,7 @@ struct Answers {
     receipt: ReceiptView,
     readiness: Readiness,
     order: Result<OrderView, ApiError>,
+    alert: Result<AlertView, ApiError>,
     /// The audit log, given in pages of seven; the sample where it is empty.
     records: Vec<serde_json::Value>,
 }
@@ -53,6 +55,7 @@ impl Default for Answers {
             receipt: samples::receipt(),
             readiness: samples::readiness(),
             order: Ok(samples::order()),
+            alert: Ok(samples::holding_alert()),
             records: Vec::new(),
         }
     }
@@ -70,6 +73,7 @@ impl Daemon {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("portcullis.sock");
         let server = Server::bind(&socket, None).unwrap();
+        let server = server.with_hooks(&dir.path().join("hook.sock"), None).unwrap();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&heard);
         std::thread::spawn(move || {
@@ -152,6 +156,7 @@ fn answer(answers: &Answers, command: Command) -> String {
         Command::Revert(id, _, reply) => said(reply.send(Ok(a.receipt)), &format!("revert {id}")),
         Command::NewOrder(new, reply) => said(reply.send(Ok(samples::order_draft())), &format!("{new:?}")),
         Command::Order(signed, reply) => said(reply.send(Ok(a.order)), &format!("{signed:?}")),
+        Command::Alert(request, reply) => said(reply.send(a.alert), &format!("{request:?}")),
         Command::Audit(query, reply) => said(reply.send(Ok(page(&a.records, query.after))), &format!("{query:?}")),
         Command::AuditHead(reply) => said(reply.send(Ok(samples::audit_head())), "head"),
         Command::Refused(error) => format!("refused {error}"),

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::answering::Done;
+use super::asked::{Asked, Word};
 use super::authority::refuse_unnamed;
 use super::books::Room;
 use super::drawing::{Draw, Draws, Purpose};
@@ -79,13 +80,15 @@ impl Controller {
         let mut view = super::views::plan(&draw.plan, &draw.host, digest, duration_ms, loses);
         view.warnings
             .extend(loaded.policy.approval.as_ref().map(super::proposing::before_it_cuts));
+        view.warnings
+            .extend(loaded.policy.hook.as_ref().map(super::alerting::who_may_raise));
         Ok(view)
     }
 
     /// `POST /v1/emergencies`.
-    pub(super) fn ask_for_cut(&mut self, asker: Actor, request: DeclareRequest, pre: Preconditions, done: Done) {
+    pub(super) fn ask_for_cut(&mut self, asked: Asked, done: Done) {
         let started = Instant::now();
-        match self.before_the_plan(&asker, &request, &pre) {
+        match self.before_the_plan(&asked) {
             Ok(Before::Declared(id)) => {
                 let view = self.emergency_view(&id.to_string());
                 done(self, view);
@@ -93,8 +96,7 @@ impl Controller {
             Err(error) => done(self, Err(error)),
             Ok(Before::ToPlan(loaded)) => {
                 self.draw(Purpose::Cut, vec![(*loaded).clone()], move |controller, draws| {
-                    let declared = only(draws)
-                        .and_then(|draw| controller.declare(&asker, &request, &pre, &loaded, &draw, started));
+                    let declared = only(draws).and_then(|draw| controller.declare(&asked, &loaded, &draw, started));
                     done(controller, declared);
                 });
             }
@@ -102,14 +104,17 @@ impl Controller {
     }
 
     /// What can be refused without a plan.
-    fn before_the_plan(
-        &self,
-        asker: &Actor,
-        request: &DeclareRequest,
-        pre: &Preconditions,
-    ) -> Result<Before, ApiError> {
+    fn before_the_plan(&self, asked: &Asked) -> Result<Before, ApiError> {
+        let Asked { request, pre, .. } = asked;
         let loaded = self.policy_named(&request.policy)?;
-        refuse_unnamed(asker, loaded, Right::Declare)?;
+        match asked.word {
+            Word::Asker => refuse_unnamed(&asked.asker, loaded, Right::Declare)?,
+            Word::Sources => {
+                if let Some(id) = self.refuse_uncalled(loaded)? {
+                    return Ok(Before::Declared(id));
+                }
+            }
+        }
         if let Some(id) = self.keys.earlier(pre.idempotency_key.as_deref(), request)? {
             return Ok(Before::Declared(id));
         }
@@ -124,15 +129,16 @@ impl Controller {
 
     fn declare(
         &mut self,
-        asker: &Actor,
-        request: &DeclareRequest,
-        pre: &Preconditions,
+        asked: &Asked,
         loaded: &Loaded,
         draw: &Draw,
         started: Instant,
     ) -> Result<EmergencyView, ApiError> {
+        let Asked {
+            asker, request, pre, ..
+        } = asked;
         // The same declaration may have been made while this one was planned, and a restore may have failed.
-        if let Before::Declared(id) = self.before_the_plan(asker, request, pre)? {
+        if let Before::Declared(id) = self.before_the_plan(asked)? {
             return self.emergency_view(&id.to_string());
         }
         let terms = terms::of(loaded, request)?;
@@ -146,7 +152,11 @@ impl Controller {
         }
         self.refuse_unguarded()?;
         let id = EmergencyId::new(Uuid::now_v7());
-        let stated = terms.declaration(asker, request);
+        let mut stated = terms.declaration(asker, request);
+        if asked.word == Word::Sources {
+            stated = self.declared_by_sources(stated, &loaded.policy.name);
+            self.hold_by_alerts(&loaded.policy.name, id)?;
+        }
         if request.break_glass {
             self.open_review(asker, id, loaded, &stated)?;
         }
@@ -154,6 +164,7 @@ impl Controller {
         let emergency = self.emergency(id, stated, loaded, durations, draw);
         if let Err(error) = self.write_down(asker, emergency, draw) {
             self.close_unused_review(id);
+            self.let_alerts_go(id);
             return Err(error);
         }
         self.put_in_force(id, draw, started)?;

@@ -82,12 +82,14 @@ enum Went {
 
 impl Controller {
     /// `POST /v1/emergencies/{id}/confirm`. One that waits for no confirmation (any more) goes on as it is: nothing changes,
-    /// so nothing is recorded.
+    /// so nothing is recorded, but that it is no longer on the word of hooks.
     pub(super) fn confirm(&mut self, asker: &Actor, id: &str) -> Result<EmergencyView, ApiError> {
         let emergency = &self.emergencies[self.find(id)?];
         if matches!(emergency.state, State::InForce | State::Degraded) && emergency.confirm_by.is_none() {
+            let id = emergency.id;
             self.refuse_unnamed(asker, &emergency.policy, Right::Declare)?;
-            return Ok(self.show(emergency));
+            self.take_over(asker, id)?;
+            return self.emergency_view(&id.to_string());
         }
         self.change(asker, id, Event::Confirmed, EventKind::Confirmed, json!({}))
     }
@@ -130,6 +132,10 @@ impl Controller {
         let before = self.emergencies[at].clone();
         self.refuse_unnamed(asker, &before.policy, Right::Declare)?;
         self.emergencies[at].on(event).map_err(refused)?;
+        if let Err(error) = self.take_over(asker, before.id) {
+            self.emergencies[at] = before;
+            return Err(error);
+        }
         let draft = crate::model::record::Draft {
             event: kind,
             actor: asker.clone(),
@@ -437,6 +443,7 @@ impl Controller {
         if let Err(error) = self.save(Room::Reserve) {
             warn!(error = chain(&error), "the journal could not be written, going on");
         }
+        self.alerts_ended(&emergency.policy, id);
         self.remember(emergency, view.clone());
         view
     }

@@ -10,8 +10,10 @@
 //! The one await is for the next input, of whichever kind comes first; it is cancel-safe, because nothing is half done at
 //! that point.
 
+mod alerting;
 mod answering;
 mod arming;
+mod asked;
 mod authority;
 mod books;
 mod damaged;
@@ -40,8 +42,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use self::alerting::Hooks;
 use self::answering::handing_over;
 use self::arming::Arming;
+use self::asked::Asked;
 use self::books::{Books, Room, Watch};
 use self::drawing::Drawer;
 pub use self::drawing::Open;
@@ -110,6 +114,7 @@ pub struct Controller {
     vigil: Vigil,
     keys: Keys,
     orders: Orders,
+    hooks: Hooks,
     guardian: Option<Guardian>,
     /// Counts what was sent to the kernel: a plan of another epoch is of another state.
     epoch: u64,
@@ -162,7 +167,9 @@ impl Controller {
             ..Draft::of_daemon(EventKind::DaemonStarted)
         });
         controller.record_offline_restore();
+        controller.take_up_alerts();
         controller.recover(last)?;
+        controller.settle_alerts();
         controller.take_up_proposals();
         controller.take_up_reviews();
         controller.keep_armed();
@@ -196,6 +203,7 @@ impl Controller {
             vigil: Vigil::default(),
             keys: Keys::default(),
             orders: Orders::default(),
+            hooks: Hooks::default(),
             guardian,
             epoch: 0,
             drawer: None,
@@ -342,13 +350,14 @@ impl Controller {
             Command::Plan(request, reply) => return self.ask_for_plan(asker, request, reply),
             Command::Declare(request, pre, reply) => {
                 let done = handing_over(asker.clone(), reply);
-                return self.ask_for_cut(asker, request, pre, done);
+                return self.ask_for_cut(Asked::by(asker, request, pre), done);
             }
             Command::Approve(id, plan, reply) => {
                 let done = handing_over(asker.clone(), reply);
                 return self.ask_for_approval(asker, id, plan, done);
             }
             Command::Order(signed, reply) => return self.ask_by_order(&asker, &signed, reply),
+            Command::Alert(request, reply) => return self.ask_by_alert(asker, &request, reply),
             Command::NewOrder(new, reply) => reply.send(self.draw_up(&asker, new)).is_err(),
             Command::Reject(id, reason, reply) => reply
                 .send(self.recorded(&asker, |c| c.reject(&asker, &id, &reason)))

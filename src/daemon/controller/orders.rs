@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use self::draft::Open;
 use super::answering::Done;
+use super::asked::Asked;
 use super::books::Room;
 use super::{Controller, chain};
 use crate::api::error::{ApiError, Code};
@@ -109,7 +110,7 @@ impl Controller {
                     plan_digest: Some(order.plan.to_string()),
                 };
                 let done = handing_over_order(by.clone(), view, reply);
-                self.ask_for_cut(by, declaration(order), pre, done);
+                self.ask_for_cut(Asked::by(by, declaration(order), pre), done);
             }
             Act::Approve(order) => {
                 let done = handing_over_order(by.clone(), view, reply);

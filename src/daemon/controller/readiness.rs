@@ -40,6 +40,7 @@ impl Controller {
             self.log_finding(),
             self.reserve_finding(),
             self.state_finding(),
+            self.hooks_finding(),
         ];
         match self.look() {
             Ok(host) => {
@@ -174,12 +175,21 @@ fn policy_finding(name: &str, draw: &Result<Draw, ApiError>) -> Finding {
     }
 }
 
-fn good(check: &str, seen: String) -> Finding {
+pub(super) fn good(check: &str, seen: String) -> Finding {
     Finding {
         check: check.to_owned(),
         grade: Grade::Good,
         seen,
         hint: String::new(),
+    }
+}
+
+pub(super) fn warning(check: &str, seen: String, hint: &str) -> Finding {
+    Finding {
+        check: check.to_owned(),
+        grade: Grade::Warning,
+        seen,
+        hint: hint.to_owned(),
     }
 }
 

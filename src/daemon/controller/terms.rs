@@ -13,7 +13,7 @@ use crate::model::policy::{Limits, Occasion, Policy};
 use crate::model::record::Actor;
 
 /// Characters of a reason: a paragraph, for the record and the notice.
-const REASON_MAX: usize = 500;
+pub(super) const REASON_MAX: usize = 500;
 /// Characters of an authority: a name, a paragraph of a law, a ticket.
 const AUTHORITY_MAX: usize = 200;
 /// What a declaration comes to under its policy.
@@ -33,6 +33,7 @@ impl Terms {
             declared_by: actor::spoken(asker),
             approved_by: Vec::new(),
             break_glass: request.break_glass,
+            raised_by: Vec::new(),
         }
     }
 }

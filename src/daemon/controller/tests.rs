@@ -1,5 +1,6 @@
 //! The controller over a kernel in memory, a clock that is set by hand, and a disk that fails on demand.
 
+mod alerting;
 mod arming;
 mod authority;
 mod boot;

@@ -1,16 +1,16 @@
 //! What the controller knows, as the API shows it.
 
+mod policies;
+
 use serde::Serialize;
 use serde_json::json;
 
-use super::terms::millis;
 use super::{Controller, PAST_MAX, reading};
 use crate::api::error::{ApiError, Code, chain};
 use crate::api::{
-    ApprovalView, CoverageView, EmergencyState, EmergencyView, HostState, LifelineView, PlanView, PolicySummary,
-    PolicyView, ReceiptView, Status, StepView, VERSION,
+    ApprovalView, CoverageView, EmergencyState, EmergencyView, HostState, LifelineView, PlanView, ReceiptView, Status,
+    StepView, VERSION,
 };
-use crate::daemon::policies::Loaded;
 use crate::model::approval::{Proposed, Standing};
 use crate::model::cut::Cut;
 use crate::model::diff::diff;
@@ -150,6 +150,11 @@ pub(super) fn declared(emergency: &Emergency, plan: &Plan) -> serde_json::Value 
         details["declared_by"] = json!(emergency.declaration.declared_by);
         details["approved_by"] = json!(emergency.declaration.approved_by);
     }
+    // The record is of whoever raised the last alert that it needed.
+    if !emergency.declaration.raised_by.is_empty() {
+        details["declared_by"] = json!(emergency.declaration.declared_by);
+        details["raised_by"] = json!(emergency.declaration.raised_by);
+    }
     if emergency.declaration.break_glass {
         details["break_glass"] = json!(true);
     }
@@ -246,6 +251,7 @@ impl Controller {
         Ok(Status {
             attention,
             reviews: self.review_list(),
+            alerts: self.waiting_alerts(),
             api_version: VERSION.to_owned(),
             state: host,
             emergencies,
@@ -331,6 +337,7 @@ impl Controller {
             plan_digest: emergency.plan_digest.to_string(),
             approved_by: emergency.declaration.approved_by.clone(),
             break_glass: emergency.declaration.break_glass,
+            held_by: self.held_by(emergency.id),
             approval: None,
         }
     }
@@ -364,43 +371,12 @@ impl Controller {
             plan_digest: proposed.plan_digest.to_string(),
             approved_by: proposed.approvals.iter().map(|person| person.name.clone()).collect(),
             break_glass: false,
+            held_by: Vec::new(),
             approval: Some(ApprovalView {
                 needed: proposed.needed,
                 expires_in_ms: proposed.expires.remaining_ms(&self.now()),
             }),
         }
-    }
-
-    /// `GET /v1/policies`.
-    pub(super) fn policy_list(&self) -> Vec<PolicySummary> {
-        self.policies.iter().map(policy_summary).collect()
-    }
-
-    /// `GET /v1/policies/{name}`.
-    pub(super) fn policy_view(&self, name: &str) -> Result<PolicyView, ApiError> {
-        let loaded = self.policy_named(name)?;
-        Ok(PolicyView {
-            summary: policy_summary(loaded),
-            digest: loaded.digest.to_string(),
-            source: loaded.source.clone(),
-        })
-    }
-
-    pub(super) fn policy_named(&self, name: &str) -> Result<&Loaded, ApiError> {
-        self.policies.named(name).ok_or_else(|| {
-            ApiError::new(
-                Code::NoSuchPolicy,
-                format!("no policy {name:?} is loaded"),
-                "`portcullis policy list` names those that are",
-            )
-        })
-    }
-
-    pub(super) fn policy_digests(&self) -> serde_json::Value {
-        self.policies
-            .iter()
-            .map(|l| (l.policy.name.to_string(), json!(l.digest)))
-            .collect()
     }
 
     /// `GET /v1/emergencies/{id}/receipt`.
@@ -482,16 +458,5 @@ fn host_state(state: State) -> HostState {
         State::Degraded => HostState::Degraded,
         State::Restoring => HostState::Restoring,
         State::Stuck => HostState::Stuck,
-    }
-}
-
-fn policy_summary(loaded: &Loaded) -> PolicySummary {
-    PolicySummary {
-        name: loaded.policy.name.to_string(),
-        summary: loaded.policy.summary.clone(),
-        affects: word(&loaded.policy.affects),
-        methods: loaded.policy.methods.iter().map(word).collect(),
-        default_ms: millis(loaded.policy.limits.default),
-        maximum_ms: millis(loaded.policy.limits.maximum),
     }
 }

@@ -18,6 +18,7 @@ use super::admission::{Lane, Seat, Ticket};
 use super::limits::Limits;
 use super::refusals::Refusals;
 use crate::api::error::{ApiError, Code};
+use crate::api::rights::Door;
 use crate::daemon::command::Peer;
 
 /// What every connection gets.
@@ -28,11 +29,18 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
 }
 
+/// Who came, and by which socket.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) peer: Peer,
+    pub(super) door: Door,
+}
+
 /// Answers one connection's requests until it closes, idles, has had its share, has to make room, or the server stops.
 /// Dropping the future closes the connection; what the controller was asked goes on.
 pub(super) async fn serve(
     stream: UnixStream,
-    peer: Peer,
+    caller: Caller,
     place: Ticket,
     hall: Shared,
     mut stop: watch::Receiver<bool>,
@@ -42,11 +50,11 @@ pub(super) async fn serve(
         refusals,
         limits,
     } = hall;
-    let (seat, lane) = (place.seat.clone(), place.lane);
+    let (seat, lane, peer) = (place.seat.clone(), place.lane, caller.peer.clone());
     let answered = AtomicUsize::new(0);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let last = answered.fetch_add(1, Ordering::Relaxed) + 1 >= limits.requests_per_connection;
-        answer(router.clone(), peer.clone(), lane, seat.clone(), request, last)
+        answer(router.clone(), caller.clone(), lane, seat.clone(), request, last)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -78,7 +86,7 @@ pub(super) async fn serve(
 
 async fn answer(
     router: Router,
-    peer: Peer,
+    Caller { peer, door }: Caller,
     lane: Lane,
     seat: Seat,
     request: hyper::Request<Incoming>,
@@ -90,6 +98,7 @@ async fn answer(
     }
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(door);
     request.extensions_mut().insert(lane);
     request.extensions_mut().insert(seat.clone());
     let mut response = router.oneshot(request).await?;

@@ -1,4 +1,5 @@
-//! What every request passes before a handler sees it: its origin, then the right of the method that it names, then its lane.
+//! What every request passes before a handler sees it: its origin, then whether the method that it names is reached by the
+//! socket by which it came, and the right that it needs there, then its lane.
 //!
 //! [`door`] stands around the whole router, also around paths that do not exist, and has every refusal recorded, its
 //! own and those from further inside. [`guard`] stands before each method; the router is built from the table of
@@ -14,7 +15,7 @@ use super::admission::Lane;
 use super::problem::{Failure, Refusal};
 use super::routes::App;
 use crate::api::error::{ApiError, Code};
-use crate::api::rights::{Method, Right, Verb};
+use crate::api::rights::{Access, Door, Method, Need, Right, Verb};
 use crate::daemon::command::Peer;
 
 /// Names for this host that a local client may use.
@@ -38,17 +39,18 @@ pub(super) async fn door(State(app): State<App>, request: Request, next: Next) -
     response
 }
 
-/// Refuses a peer without the method's right, and what the method does not take: another verb, a query, a body.
+/// Refuses a peer who came by another socket or has not the method's right, and what the method does not take: another verb, a
+/// query, a body.
 pub(super) async fn guard(State((app, method)): State<(App, Method)>, request: Request, next: Next) -> Response {
-    let Some(peer) = request.extensions().get::<Peer>() else {
+    let (Some(peer), Some(door)) = (
+        request.extensions().get::<Peer>(),
+        request.extensions().get::<Door>().copied(),
+    ) else {
         return no_peer().into_response();
     };
-    let (verb, path, right) = method.entry();
-    let checked = app
-        .grants
-        .check(peer, right)
-        .map_err(Failure::Refused)
-        .and_then(|()| check_lane(&request, method, right))
+    let (verb, path, access) = method.entry();
+    let checked = check_access(&app, peer, door, path, access)
+        .and_then(|()| check_lane(&request, method, access))
         .and_then(|()| check_verb(&request, verb, path))
         .and_then(|()| check_query(&request, method))
         .and_then(|()| check_bodyless(&request, verb));
@@ -95,10 +97,26 @@ fn foreign(detail: &str) -> Failure {
     )
 }
 
-/// Beyond a user's places only what cuts and restores is answered; an order may do either.
-fn check_lane(request: &Request, method: Method, right: Right) -> Result<(), Failure> {
-    match (request.extensions().get::<Lane>(), right) {
-        (Some(Lane::Urgent), Right::Observe | Right::Plan) if method != Method::Order => {
+/// Refuses what is not reached by this door, and at that of operators whoever has not the right.
+fn check_access(app: &App, peer: &Peer, door: Door, path: &str, access: Access) -> Result<(), Failure> {
+    match access.at(door) {
+        Some(Need::Right(right)) => app.grants.check(peer, right).map_err(Failure::Refused),
+        Some(Need::Door) => Ok(()),
+        None => {
+            let detail = format!("{path} is not reached by the socket of {}", door.word());
+            let hint = match door {
+                Door::Operators => "ask at the socket of hooks: `hook-socket` in portcullis.toml",
+                Door::Hooks => "ask at the socket of operators",
+            };
+            Err(Failure::refused(Code::Forbidden, &detail, hint))
+        }
+    }
+}
+
+/// Beyond a user's places only what cuts and restores is answered; an order may do either, and so may an alert.
+fn check_lane(request: &Request, method: Method, access: Access) -> Result<(), Failure> {
+    match (request.extensions().get::<Lane>(), access.right()) {
+        (Some(Lane::Urgent), Some(Right::Observe | Right::Plan)) if method != Method::Order => {
             Err(Failure::Answered(ApiError::new(
                 Code::Busy,
                 "too many requests of this user are under way; nothing was done",
@@ -154,7 +172,7 @@ fn announces_body(headers: &HeaderMap) -> bool {
             .is_some_and(|length| length.as_bytes() != b"0")
 }
 
-/// The accept loop gives every request its peer; a request without one is not answered on anybody's behalf.
+/// The accept loop gives every request its peer and its door; a request without one is not answered on anybody's behalf.
 fn no_peer() -> Failure {
     Failure::Answered(ApiError::new(
         Code::Internal,

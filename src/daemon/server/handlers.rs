@@ -10,6 +10,7 @@ use axum::{Extension, Json};
 use super::extract::{Body, Filter, Nothing, Parameter};
 use super::problem::Failure;
 use super::routes::App;
+use crate::api::alert::{AlertOutcome, AlertRequest, AlertView};
 use crate::api::order::{NewOrder, OrderDraft, OrderView, SignedOrder};
 use crate::api::{
     ApproveRequest, AuditHead, AuditPage, AuditQuery, CloseReviewRequest, DeclareRequest, EmergencyState,
@@ -263,6 +264,29 @@ pub(super) async fn order(
         StatusCode::OK
     };
     Ok((status, Json(order)))
+}
+
+/// Raises or resolves an alert of a hook. When enough sources raise it, the policy is declared; when the last of them resolves its
+/// own, the emergency ends. Raising again what is raised changes nothing.
+#[utoipa::path(post, path = "/v1/alerts", request_body = AlertRequest,
+    responses((status = 200, description = "Taken; an emergency is in force, or nothing waits", body = AlertView), (status = 202, description = "Taken: more sources must raise it", body = AlertView)))]
+pub(super) async fn alert(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    _: Preconditions,
+    Body(request): Body<AlertRequest>,
+) -> Result<(StatusCode, Json<AlertView>), Failure> {
+    let taken = app.controller.ask(peer, |reply| Command::Alert(request, reply));
+    let alert = taken
+        .await
+        .map_err(|error| Failure::refused(error.code, &error.detail, &error.hint))?;
+    let status = match alert.outcome {
+        AlertOutcome::Waiting => StatusCode::ACCEPTED,
+        AlertOutcome::Holding | AlertOutcome::LeftToOperators | AlertOutcome::Resolved | AlertOutcome::Ended => {
+            StatusCode::OK
+        }
+    };
+    Ok((status, Json(alert)))
 }
 
 /// Records of the audit log.

@@ -1,4 +1,6 @@
-//! The only door for callers: HTTP/1.1 and JSON over a Unix socket.
+//! The only way in for callers: HTTP/1.1 and JSON over Unix sockets, one for operators and, where it is configured, one for
+//! hooks. Both lead to the same places, limits and checks; a request knows by which it came, and reaches only the methods
+//! that the table of methods opens to that one.
 //!
 //! The server finds out who is calling, whether the request is well formed and whether the caller holds the right that
 //! the method needs; then it asks the controller and hands on the answer. It decides nothing about emergencies, touches
@@ -7,7 +9,7 @@
 //! The accept loop is our own, because `axum::serve` installs no timer: a connection that sends half a head would stay
 //! for ever. Each connection is a task with a place of its own (see `admission`) and limits (see [`limits`]).
 //!
-//! A server that is dropped or stopped takes its socket file along; commands that were sent to the controller go on.
+//! A server that is dropped or stopped takes its socket files along; commands that were sent to the controller go on.
 
 mod admission;
 mod connection;
@@ -32,36 +34,54 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::admission::Admission;
-use self::connection::Shared;
+use self::connection::{Caller, Shared};
 use self::limits::Limits;
 use self::refusals::Refusals;
 pub use self::socket::ServerError;
 use self::socket::SocketFile;
 use super::command::{ControllerHandle, Peer};
 use super::rights::Grants;
+use crate::api::rights::Door;
 
-/// A bound socket that nobody serves yet.
+/// A bound socket, or two, that nobody serves yet.
 #[derive(Debug)]
 pub struct Server {
-    listener: std::os::unix::net::UnixListener,
-    // Held for its drop, which removes the file.
-    file: SocketFile,
+    operators: Bound,
+    hooks: Option<Bound>,
     grants: Grants,
     limits: Limits,
 }
 
+/// One of them.
+#[derive(Debug)]
+struct Bound {
+    listener: std::os::unix::net::UnixListener,
+    // Held for its drop, which removes the file.
+    file: SocketFile,
+}
+
+impl Bound {
+    fn at(path: &Path, group: Option<&str>) -> Result<Self, ServerError> {
+        let (listener, file) = socket::bind(path, group)?;
+        Ok(Self { listener, file })
+    }
+
+    fn open(self) -> io::Result<(UnixListener, SocketFile)> {
+        Ok((UnixListener::from_std(self.listener)?, self.file))
+    }
+}
+
 impl Server {
-    /// Binds at `path` with mode 0660, owned by `group` (a name or a number) where one is given. Callers may connect
+    /// Binds the socket of operators at `path` with mode 0660, owned by `group` (a name or a number) where one is given. Callers may connect
     /// from now on; they wait until [`Server::run`].
     ///
     /// # Errors
     /// If the path is too long, somebody answers there, something that is not our stale socket is there, the group does
     /// not exist, or a system call fails.
     pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, ServerError> {
-        let (listener, file) = socket::bind(path, group)?;
         Ok(Self {
-            listener,
-            file,
+            operators: Bound::at(path, group)?,
+            hooks: None,
             grants: Grants::default(),
             limits: Limits::DEFAULT,
         })
@@ -73,6 +93,15 @@ impl Server {
     /// If the group does not exist or cannot be looked up.
     pub fn knows_group(path: &Path, group: &str) -> Result<(), ServerError> {
         socket::resolve(path, group).map(|_| ())
+    }
+
+    /// Binds the socket of hooks, too, in the same way.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn with_hooks(self, path: &Path, group: Option<&str>) -> Result<Self, ServerError> {
+        let hooks = Some(Bound::at(path, group)?);
+        Ok(Self { hooks, ..self })
     }
 
     /// With other rights than the default, by which whoever can open the socket holds all of them.
@@ -90,9 +119,10 @@ impl Server {
     /// Answers callers until `shutdown` is ready, then waits at most [`Limits::shutdown_grace`] for answers under way.
     ///
     /// # Errors
-    /// If the runtime does not take the socket, or the limit of descriptors cannot be read.
+    /// If the runtime does not take a socket, or the limit of descriptors cannot be read.
     pub async fn run(self, controller: ControllerHandle, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let listener = UnixListener::from_std(self.listener)?;
+        let (operators, operators_file) = self.operators.open()?;
+        let (hooks, hooks_file) = self.hooks.map(Bound::open).transpose()?.unzip();
         let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
         let limits = self.limits.within(usize::try_from(descriptors).unwrap_or(usize::MAX));
         let refusals = Refusals::new(controller.clone(), limits);
@@ -101,8 +131,8 @@ impl Server {
             refusals,
             limits,
         });
-        hall.receive(Listener(listener), shutdown).await;
-        drop(self.file);
+        hall.receive(Listeners { operators, hooks }, shutdown).await;
+        drop((operators_file, hooks_file));
         Ok(())
     }
 }
@@ -141,7 +171,11 @@ impl Detached {
         let place = Admission::new(self.0.limits).admit(peer.uid);
         let place = place.ok_or(io::ErrorKind::ResourceBusy)?;
         let (_stop, stopped) = watch::channel(false);
-        connection::serve(UnixStream::from_std(there)?, peer, place, self.0.clone(), stopped).await;
+        let caller = Caller {
+            peer,
+            door: Door::Operators,
+        };
+        connection::serve(UnixStream::from_std(there)?, caller, place, self.0.clone(), stopped).await;
         let mut answer = Vec::new();
         match here.read_to_end(&mut answer) {
             // Reset: it did not read everything, and said why before.
@@ -154,16 +188,31 @@ impl Detached {
 /// Where connections come from; tests script one that fails.
 trait Accept {
     /// The next connection. Cancel safe.
-    fn accept(&mut self) -> impl Future<Output = io::Result<(UnixStream, Peer)>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<(UnixStream, Caller)>> + Send;
 }
 
-struct Listener(UnixListener);
+/// The sockets, each with whose it is.
+struct Listeners {
+    operators: UnixListener,
+    hooks: Option<UnixListener>,
+}
 
-impl Accept for Listener {
-    async fn accept(&mut self) -> io::Result<(UnixStream, Peer)> {
-        let (stream, _) = self.0.accept().await?;
+impl Accept for Listeners {
+    async fn accept(&mut self) -> io::Result<(UnixStream, Caller)> {
+        let at_hooks = async {
+            match &self.hooks {
+                Some(listener) => listener.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        // By turns, so that no crowd at the one keeps the other waiting.
+        let (accepted, door) = tokio::select! {
+            accepted = self.operators.accept() => (accepted, Door::Operators),
+            accepted = at_hooks => (accepted, Door::Hooks),
+        };
+        let (stream, _) = accepted?;
         let peer = Peer::of(&stream)?;
-        Ok((stream, peer))
+        Ok((stream, Caller { peer, door }))
     }
 }
 
@@ -194,8 +243,8 @@ impl Hall {
                 () = &mut shutdown => break,
                 Some(ended) = self.connections.join_next() => report(ended),
                 accepted = door.accept() => match accepted {
-                    Ok((stream, peer)) => {
-                        self.admit(stream, peer);
+                    Ok((stream, caller)) => {
+                        self.admit(stream, caller);
                         // What has come with the connection is read before the next caller can take its place.
                         tokio::task::yield_now().await;
                     }
@@ -215,15 +264,15 @@ impl Hall {
         }
     }
 
-    fn admit(&mut self, stream: UnixStream, peer: Peer) {
+    fn admit(&mut self, stream: UnixStream, caller: Caller) {
         // Without a place it is closed unread.
-        let Some(place) = self.admission.admit(peer.uid) else {
+        let Some(place) = self.admission.admit(caller.peer.uid) else {
             return;
         };
         let stop = self.stop.subscribe();
         let shared = self.shared.clone();
         self.connections
-            .spawn(connection::serve(stream, peer, place, shared, stop));
+            .spawn(connection::serve(stream, caller, place, shared, stop));
     }
 }
 

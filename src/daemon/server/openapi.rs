@@ -8,7 +8,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{self, Problem};
 use crate::api::error::Code;
-use crate::api::rights::{Method, Verb};
+use crate::api::rights::{Access, Method, Verb};
 
 /// What stands above the paths.
 pub(super) fn head() -> OpenApi {
@@ -16,22 +16,22 @@ pub(super) fn head() -> OpenApi {
         .title("Portcullis")
         .version(crate::api::VERSION)
         .description(Some(
-            "Declares, watches and ends emergencies on this host. HTTP/1.1 over a Unix socket; who may do what follows \
-             from the credentials of the process that connects. Errors are problem details (RFC 9457) with a stable \
+            "Declares, watches and ends emergencies on this host. HTTP/1.1 over Unix sockets, one for operators and one \
+             for hooks; who may do what follows from the socket and the credentials of the process that connects. Errors are problem details (RFC 9457) with a stable \
              `code`.",
         ))
         .build();
     OpenApiBuilder::new().info(info).build()
 }
 
-/// Adds to every method of the table the right that it needs and the errors that it can give.
+/// Adds to every method of the table by which socket it is reached, the right that it needs and the errors that it can give.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_default();
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut schemas);
     components.schemas.extend(schemas);
     for method in Method::ALL {
-        let (verb, path, right) = method.entry();
+        let (verb, path, access) = method.entry();
         let Some(item) = document.paths.paths.get_mut(path) else {
             continue;
         };
@@ -41,11 +41,22 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
         };
         if let Some(operation) = operation {
             operation.tags = None;
-            operation.description = Some(format!("Needs the right `{}`.", right.word()));
+            operation.description = Some(reached(access));
             add_problems(operation, method);
         }
     }
     document
+}
+
+fn reached(access: Access) -> String {
+    match access {
+        Access::Operators(right) => format!("Needs the right `{}`.", right.word()),
+        Access::Both(right) => format!(
+            "Needs the right `{}`, or to be asked by the socket of hooks, where none is needed.",
+            right.word()
+        ),
+        Access::Hooks => "Reached by the socket of hooks alone, by the users that the policy names.".to_owned(),
+    }
 }
 
 /// As it is served and committed: indented, with a newline at the end.
@@ -81,6 +92,7 @@ fn add_problems(operation: &mut Operation, method: Method) {
 fn can_give(method: Method, code: Code) -> bool {
     // What an order gives is what it orders gives.
     let by_order = |methods: &[Method]| methods.contains(&method) || method == Method::Order;
+    let by_alert = method == Method::Alert;
     let (verb, path, _) = method.entry();
     let changes = by_order(&[
         Method::Declare,
@@ -98,6 +110,7 @@ fn can_give(method: Method, code: Code) -> bool {
         Code::TooLarge | Code::TooSlow => verb == Verb::Post,
         Code::OrderRefused => matches!(method, Method::NewOrder | Method::Order),
         Code::NoSuchPolicy => by_order(&[
+            Method::Alert,
             Method::Policy,
             Method::Plan,
             Method::Declare,
@@ -107,23 +120,38 @@ fn can_give(method: Method, code: Code) -> bool {
         // A declaration that is repeated under its key may lead to an emergency that is long over.
         Code::NoSuchEmergency => path.contains("{id}") || by_order(&[Method::Declare, Method::NewOrder]),
         Code::WrongState => {
-            (changes && method != Method::Declare && method != Method::CloseReview) || method == Method::NewOrder
+            by_alert
+                || (changes && method != Method::Declare && method != Method::CloseReview)
+                || method == Method::NewOrder
         }
         Code::SamePerson => by_order(&[Method::Declare, Method::Approve, Method::CloseReview]),
+        Code::CoolingDown | Code::TooOften => by_alert,
         Code::ReviewOpen => by_order(&[Method::Declare]),
-        Code::OverLimit => by_order(&[Method::Plan, Method::Declare, Method::Extend, Method::NewOrder]),
-        Code::PlanRefused => by_order(&[Method::Plan, Method::Declare, Method::Approve]),
+        Code::OverLimit => by_order(&[
+            Method::Plan,
+            Method::Declare,
+            Method::Extend,
+            Method::NewOrder,
+            Method::Alert,
+        ]),
+        Code::PlanRefused => by_order(&[Method::Alert, Method::Plan, Method::Declare, Method::Approve]),
         Code::WrongOccasion => by_order(&[Method::Declare, Method::NewOrder]),
         Code::RiskNotAccepted => method == Method::Declare,
         Code::PlanChanged => by_order(&[Method::Declare, Method::Approve, Method::NewOrder]),
         Code::KeyReused => matches!(method, Method::Declare | Method::Extend),
-        Code::Stuck => by_order(&[Method::Declare, Method::Approve]),
+        Code::Stuck => by_order(&[Method::Alert, Method::Declare, Method::Approve]),
         // A restore waits for no record: promise 1 of the crate.
-        Code::NoRecord => changes && method != Method::Revert && method != Method::Reject,
-        Code::NoJournal => changes && method != Method::Revert && method != Method::Reject,
-        Code::NoGuardian => by_order(&[Method::Declare, Method::Approve]),
-        Code::KernelRefused => by_order(&[Method::Snapshot, Method::Plan, Method::Declare, Method::Approve]),
+        Code::NoRecord => by_alert || changes && method != Method::Revert && method != Method::Reject,
+        Code::NoJournal => by_alert || changes && method != Method::Revert && method != Method::Reject,
+        Code::NoGuardian => by_order(&[Method::Alert, Method::Declare, Method::Approve]),
+        Code::KernelRefused => by_order(&[
+            Method::Alert,
+            Method::Snapshot,
+            Method::Plan,
+            Method::Declare,
+            Method::Approve,
+        ]),
         // What a revert could not put back is in its receipt.
-        Code::Partial => by_order(&[Method::Declare, Method::Approve]),
+        Code::Partial => by_order(&[Method::Alert, Method::Declare, Method::Approve]),
     }
 }

@@ -129,6 +129,8 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::Forbidden => "no right",
         Code::SamePerson => "it needs another person",
         Code::ReviewOpen => "an earlier declaration without approval waits for its review",
+        Code::CoolingDown => "an emergency of this policy ended not long ago: no hook begins another yet",
+        Code::TooOften => "this hook raises too many alerts",
         Code::OrderRefused => "the signed order is not one that this host takes",
         Code::ForeignOrigin => "the request comes from a browser or names another host",
         Code::NoSuchPolicy => "no policy of this name",

@@ -95,6 +95,7 @@ fn route(method: Method) -> UtoipaMethodRouter<App> {
         Method::CloseReview => routes!(handlers::close_review),
         Method::NewOrder => routes!(handlers::new_order),
         Method::Order => routes!(handlers::order),
+        Method::Alert => routes!(handlers::alert),
         Method::Audit => routes!(handlers::audit),
         Method::AuditHead => routes!(handlers::audit_head),
     }

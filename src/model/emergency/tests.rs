@@ -65,6 +65,7 @@ fn emergency(state: State) -> Emergency {
             declared_by: "uid 0".to_owned(),
             approved_by: Vec::new(),
             break_glass: false,
+            raised_by: Vec::new(),
         },
         affects: Affects::OwnHosts,
         notice: "a test".to_owned(),

@@ -89,6 +89,9 @@ fn outcome(event: EventKind) -> Outcome {
         | EventKind::Approved
         | EventKind::ReviewOpened
         | EventKind::ReviewClosed
+        | EventKind::AlertRaised
+        | EventKind::AlertResolved
+        | EventKind::TakenOver
         | EventKind::Declared
         | EventKind::StepsApplied
         | EventKind::InForce
@@ -115,10 +118,11 @@ fn severity(event: EventKind) -> u8 {
         EventKind::DaemonStarted | EventKind::DaemonStopped | EventKind::PlanMade | EventKind::Confirmed => 3,
         EventKind::RequestRefused | EventKind::Rejected | EventKind::Approved | EventKind::Proposed => 5,
         EventKind::ProposalExpired | EventKind::ReviewClosed | EventKind::OrderAccepted => 5,
+        EventKind::AlertResolved | EventKind::TakenOver => 5,
         EventKind::Extended | EventKind::Armed | EventKind::Disarmed | EventKind::Recovered => 5,
         EventKind::Mended | EventKind::RevertRequested | EventKind::Restored | EventKind::DeadlineReached => 6,
         EventKind::Drift | EventKind::ConfirmationMissed | EventKind::AuditTorn | EventKind::RestoredOffline => 7,
-        EventKind::ResidueAccepted => 7,
+        EventKind::ResidueAccepted | EventKind::AlertRaised => 7,
         EventKind::ReviewOpened | EventKind::Declared | EventKind::StepsApplied | EventKind::InForce => 9,
         EventKind::ApplyFailed | EventKind::LifelineLost | EventKind::Residue | EventKind::StateDamaged => 10,
     }

@@ -36,6 +36,9 @@ impl Class {
             | EventKind::ProposalExpired
             | EventKind::ReviewOpened
             | EventKind::ReviewClosed
+            | EventKind::AlertRaised
+            | EventKind::AlertResolved
+            | EventKind::TakenOver
             | EventKind::Confirmed
             | EventKind::Extended
             | EventKind::Drift

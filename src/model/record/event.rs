@@ -56,6 +56,12 @@ event_kinds! {
     ReviewOpened = "review-opened",
     /// Another person has looked at it.
     ReviewClosed = "review-closed",
+    /// A hook raised an alert; the emergency is that which it joins, if there is one.
+    AlertRaised = "alert-raised",
+    /// The hook that had raised an alert resolved it.
+    AlertResolved = "alert-resolved",
+    /// An operator took over an emergency that hooks had declared: no hook ends it any more.
+    TakenOver = "taken-over",
     /// An emergency was declared; nothing in the kernel has changed yet.
     Declared = "declared",
     /// Steps of a plan were acknowledged by the kernel.
@@ -118,6 +124,7 @@ impl EventKind {
             | Self::ProposalExpired
             | Self::ReviewOpened
             | Self::ReviewClosed
+            | Self::TakenOver
             | Self::Declared
             | Self::InForce
             | Self::ApplyFailed
@@ -138,6 +145,9 @@ impl EventKind {
             Self::PoliciesLoaded
             | Self::RequestRefused
             | Self::PlanMade
+            // A program's word; what comes of it is decided by the daemon, and sealed with what is recorded of that.
+            | Self::AlertRaised
+            | Self::AlertResolved
             | Self::StepsApplied
             | Self::Drift
             | Self::Mended

@@ -91,6 +91,7 @@ fn emergency(state: State) -> Emergency {
             declared_by: "ada (uid 1000)".to_owned(),
             approved_by: Vec::new(),
             break_glass: false,
+            raised_by: Vec::new(),
         },
         affects: Affects::OwnHosts,
         notice: "The uplink is off until noon.".to_owned(),

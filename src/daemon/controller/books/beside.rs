@@ -1,13 +1,14 @@
-//! What is kept on the disk beside the journal because it holds nothing: declarations that wait for other people, and what
-//! is known of signed orders.
+//! What is kept on the disk beside the journal because it holds nothing: declarations that wait for other people, what is
+//! known of signed orders, and the alerts of hooks.
 
 use super::Books;
+use crate::model::alert::Alerts;
 use crate::model::approval::Proposed;
 use crate::model::names::Digest;
 use crate::model::record::Head;
 use crate::model::review::Review;
 use crate::model::spent::Spent;
-use crate::store::{StoreError, journal, orders};
+use crate::store::{StoreError, alerts, journal, orders};
 
 impl Books {
     /// Makes the proposals that wait durable.
@@ -28,6 +29,16 @@ impl Books {
     /// The reviews that were open.
     pub(in crate::daemon::controller) fn load_reviews(&self) -> Result<Vec<Review>, StoreError> {
         journal::load_reviews(&self.directory)
+    }
+
+    /// Makes the alerts of hooks durable.
+    pub(in crate::daemon::controller) fn save_alerts(&self, all: &Alerts) -> Result<(), StoreError> {
+        alerts::save(&self.directory, all)
+    }
+
+    /// The alerts that were raised.
+    pub(in crate::daemon::controller) fn load_alerts(&self) -> Result<Alerts, StoreError> {
+        alerts::load(&self.directory)
     }
 
     /// Makes the list of the orders that were carried out durable.

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::super::connection::Shared;
+use super::super::connection::{Caller, Shared};
 use super::super::limits::Limits;
 use super::super::refusals::Refusals;
 use super::super::{Accept, Hall, routes};
 use super::{PATIENCE, World, controller, read};
 use crate::api::error::Code;
-use crate::daemon::command::Peer;
 use crate::daemon::rights::Grants;
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -303,7 +302,7 @@ async fn a_stop_closes_idle_connections_and_does_not_wait_for_ever_for_the_rest(
 struct Exhausted(Arc<AtomicUsize>);
 
 impl Accept for Exhausted {
-    async fn accept(&mut self) -> io::Result<(UnixStream, Peer)> {
+    async fn accept(&mut self) -> io::Result<(UnixStream, Caller)> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Err(io::Error::from_raw_os_error(nix::errno::Errno::EMFILE as i32))
     }
@@ -358,4 +357,21 @@ async fn orders_that_are_not_taken_are_recorded_but_not_every_one_of_a_flood() {
         !lines.iter().any(|line| line.contains("refused PlanChanged")),
         "{lines:#?}"
     );
+}
+
+#[tokio::test]
+async fn alerts_that_are_refused_are_recorded_but_not_every_one_of_a_flood() {
+    let world = World::with(Limits {
+        refusals_per_period: 3,
+        ..Limits::DEFAULT
+    });
+    for _ in 0..10 {
+        let body = r#"{"policy":"isolate-host","state":"firing","reason":"refused"}"#;
+        let answer = world.post_as_hook("/v1/alerts", body).await;
+        answer.assert_problem(Code::CoolingDown);
+    }
+    world.get("/v1/status").await;
+    let lines = world.lines();
+    let recorded = lines.iter().filter(|line| line.contains("refused CoolingDown")).count();
+    assert_eq!(recorded, 3, "{lines:#?}");
 }

@@ -7,16 +7,17 @@ use serde_json::{Value, json};
 use super::super::{openapi, problem, routes};
 use super::{Answer, World, example};
 use crate::api::error::Code;
-use crate::api::rights::{Method, Verb};
+use crate::api::rights::{Access, Method, Verb};
 use crate::api::samples;
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/api/openapi.json");
 
 async fn ask(world: &World, method: Method) -> Answer {
     let (verb, path, body) = example(method);
-    match verb {
-        Verb::Get => world.get(&path).await,
-        Verb::Post => world.post(&path, "", body).await,
+    match (method.entry().2, verb) {
+        (Access::Hooks, _) => world.post_as_hook(&path, body).await,
+        (Access::Operators(_) | Access::Both(_), Verb::Get) => world.get(&path).await,
+        (Access::Operators(_) | Access::Both(_), Verb::Post) => world.post(&path, "", body).await,
     }
 }
 
@@ -36,6 +37,7 @@ fn expected(method: Method) -> Value {
         Method::Receipt | Method::Revert => serde_json::to_value(samples::receipt()),
         Method::NewOrder => serde_json::to_value(samples::order_draft()),
         Method::Order => serde_json::to_value(samples::order()),
+        Method::Alert => serde_json::to_value(samples::holding_alert()),
         Method::Audit => serde_json::to_value(samples::audit_page()),
         Method::AuditHead => serde_json::to_value(samples::audit_head()),
         Method::Snapshot => Ok(json!("link lo\n")),
@@ -63,6 +65,32 @@ async fn every_method_of_the_table_hands_on_what_the_controller_says() {
     }
     // All but the description, which the server has itself.
     assert_eq!(world.lines().len(), Method::ALL.len() - 1);
+}
+
+#[tokio::test]
+async fn an_alert_that_waits_is_accepted_and_one_that_is_refused_is_for_the_log_of_the_server() {
+    let world = World::start();
+    let body = |reason| format!(r#"{{"policy":"isolate-host","state":"firing","reason":"{reason}"}}"#);
+    let waiting = world.post_as_hook("/v1/alerts", &body("alone")).await;
+    assert_eq!(
+        (waiting.status, waiting.json()),
+        (202, serde_json::to_value(samples::waiting_alert()).unwrap())
+    );
+    let refused = world.post_as_hook("/v1/alerts", &body("refused")).await;
+    refused.assert_problem(Code::CoolingDown);
+    world.hears("refused CoolingDown").await;
+    let unknown = world
+        .post_as_hook("/v1/alerts", r#"{"policy":"a","state":"firing","reason":"b","uid":0}"#)
+        .await;
+    unknown.assert_problem(Code::BadRequest);
+}
+
+#[tokio::test]
+async fn both_sockets_go_with_the_server() {
+    let mut world = World::start();
+    assert!(world.path.exists() && world.hooks().exists());
+    world.stop().await;
+    assert!(!world.path.exists() && !world.hooks().exists());
 }
 
 #[tokio::test]

@@ -94,6 +94,14 @@ fn answer(command: Command, open: &mut Open) -> String {
             };
             said(reply.send(answer), format!("order {}", signed.order))
         }
+        Command::Alert(request, reply) => {
+            let answer = match request.reason.as_str() {
+                "refused" => Err(missing(Code::CoolingDown)),
+                "alone" => Ok(samples::waiting_alert()),
+                _ => Ok(samples::holding_alert()),
+            };
+            said(reply.send(answer), format!("alert {request:?}"))
+        }
         Command::Audit(query, reply) => said(reply.send(Ok(samples::audit_page())), format!("audit {query:?}")),
         Command::AuditHead(reply) => said(reply.send(Ok(samples::audit_head())), "audit-head"),
         Command::Refused(error) => format!("refused {:?}: {}", error.code, error.detail),
@@ -128,6 +136,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("portcullis.sock");
         let server = Server::bind(&path, None).unwrap().with_limits(limits);
+        let server = server.with_hooks(&dir.path().join("hook.sock"), None).unwrap();
         let (controller, heard) = controller();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(server.run(controller, async {
@@ -150,6 +159,20 @@ impl World {
     pub(super) async fn send(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut stream = self.connect().await;
         stream.write_all(request.as_ref()).await.unwrap();
+        read(&mut stream).await
+    }
+
+    /// Where hooks come in.
+    pub(super) fn hooks(&self) -> PathBuf {
+        self.path.with_file_name("hook.sock")
+    }
+
+    /// Posts a body as a hook does.
+    pub(super) async fn post_as_hook(&self, path: &str, body: &str) -> Answer {
+        let mut stream = UnixStream::connect(self.hooks()).await.unwrap();
+        let (kind, length) = ("Content-Type: application/json", body.len());
+        let request = format!("POST {path} HTTP/1.1\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
         read(&mut stream).await
     }
 
@@ -261,6 +284,7 @@ pub(super) fn example(method: Method) -> (Verb, String, &'static str) {
         Method::Reject => r#"{"reason":"not now"}"#,
         Method::NewOrder => r#"{"act":{"revert":{"policy":"isolate-host"}}}"#,
         Method::Order => r#"{"order":"{}\n","signature":"none"}"#,
+        Method::Alert => r#"{"policy":"isolate-host","state":"firing","reason":"why"}"#,
         Method::Confirm | Method::Revert => "",
         Method::Status | Method::Readiness | Method::Snapshot | Method::OpenApi | Method::Policies => "",
         Method::Policy | Method::Emergencies | Method::Emergency | Method::Receipt => "",

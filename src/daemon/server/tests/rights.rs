@@ -8,7 +8,7 @@ use super::super::limits::Limits;
 use super::super::refusals::Refusals;
 use super::super::routes;
 use super::{Heard, controller, example, peer};
-use crate::api::rights::{Method, Right, Verb};
+use crate::api::rights::{Access, Door, Method, Need, Right, Verb};
 use crate::daemon::command::Peer;
 use crate::daemon::rights::{Grantees, Grants, Whom};
 use crate::model::policy::NameOf;
@@ -22,8 +22,16 @@ fn operators() -> Grantees {
     Grantees::Named(whom)
 }
 
-/// Asks the method as the peer.
+/// Asks the method as the peer, by the door of operators where they reach it, else by that of hooks.
 async fn ask(grants: Grants, method: Method, peer: Option<Peer>) -> (StatusCode, Heard) {
+    let door = match method.entry().2 {
+        Access::Hooks => Door::Hooks,
+        Access::Operators(_) | Access::Both(_) => Door::Operators,
+    };
+    ask_by(door, grants, method, peer).await
+}
+
+async fn ask_by(door: Door, grants: Grants, method: Method, peer: Option<Peer>) -> (StatusCode, Heard) {
     let (controller, heard) = controller();
     let refusals = Refusals::new(controller.clone(), Limits::DEFAULT);
     let router = routes::router(controller, refusals, grants, Limits::DEFAULT);
@@ -33,6 +41,7 @@ async fn ask(grants: Grants, method: Method, peer: Option<Peer>) -> (StatusCode,
         Verb::Post => Request::post(path).header(header::CONTENT_TYPE, "application/json"),
     };
     let mut request = builder.body(Body::from(body)).unwrap();
+    request.extensions_mut().insert(door);
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer);
     }
@@ -46,7 +55,9 @@ async fn each_right_opens_its_own_methods_to_those_who_hold_it_and_no_other() {
     for granted in Right::ALL {
         let grants = Grants::none().grant(granted, operators());
         for method in Method::ALL {
-            let needed = method.entry().2;
+            let Some(needed) = method.entry().2.right() else {
+                continue;
+            };
             let (root, member, user, stranger) =
                 (peer(0, 0), peer(1000, OPERATORS), peer(2000, 2000), peer(1001, 1001));
             let (status, _) = ask(grants.clone(), method, Some(root)).await;
@@ -71,6 +82,61 @@ async fn each_right_opens_its_own_methods_to_those_who_hold_it_and_no_other() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn each_method_is_reached_by_its_own_sockets_and_no_other() {
+    // What right anybody holds plays no part at the socket of hooks, nor does being root.
+    let grants = || {
+        [
+            Grants::none(),
+            Grants::none().grant(Right::Revert, operators()),
+            Grants::default(),
+        ]
+    };
+    for method in Method::ALL {
+        let access = method.entry().2;
+        for (door, grants) in Door::ALL
+            .into_iter()
+            .flat_map(|door| grants().map(|grants| (door, grants)))
+        {
+            for uid in [0, 1001] {
+                let (status, heard) = ask_by(door, grants.clone(), method, Some(peer(uid, uid))).await;
+                let context = format!("{method:?} by {door:?} as {uid}: {status}");
+                match access.at(door) {
+                    None => {
+                        assert_eq!(status, StatusCode::FORBIDDEN, "{context}");
+                        let heard = heard.lock().unwrap().clone();
+                        let told = format!("uid {uid}: refused Forbidden: ");
+                        assert!(heard.len() == 1 && heard[0].starts_with(&told), "{context}: {heard:?}");
+                        assert!(heard[0].contains("is not reached by the socket of"), "{heard:?}");
+                    }
+                    Some(Need::Door) => assert!(status.is_success(), "{context}"),
+                    Some(Need::Right(_)) if uid == 0 || grants == Grants::default() => {
+                        assert!(status.is_success(), "{context}");
+                    }
+                    Some(Need::Right(_)) => assert_eq!(status, StatusCode::FORBIDDEN, "{context}"),
+                }
+            }
+        }
+    }
+    let by_hooks: Vec<Method> = Method::ALL
+        .into_iter()
+        .filter(|method| method.entry().2.at(Door::Hooks).is_some())
+        .collect();
+    assert_eq!(by_hooks, [Method::Status, Method::Alert]);
+}
+
+#[tokio::test]
+async fn a_request_without_a_door_reaches_no_method() {
+    let (controller, heard) = controller();
+    let refusals = Refusals::new(controller.clone(), Limits::DEFAULT);
+    let router = routes::router(controller, refusals, Grants::default(), Limits::DEFAULT);
+    let mut request = Request::get("/v1/status").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(peer(0, 0));
+    let status = router.oneshot(request).await.unwrap().status();
+    assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(heard.lock().unwrap().len(), 0);
 }
 
 #[tokio::test]
