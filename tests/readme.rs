@@ -8,6 +8,8 @@
 )]
 
 mod daemon;
+#[path = "readme/hooks.rs"]
+mod hooks;
 #[path = "readme/rights.rs"]
 mod rights;
 mod world;

@@ -16,6 +16,9 @@ _portcullis() {
             ",$1")
                 cmd="portcullis"
                 ;;
+            portcullis,alert)
+                cmd="portcullis__subcmd__alert"
+                ;;
             portcullis,approve)
                 cmd="portcullis__subcmd__approve"
                 ;;
@@ -108,6 +111,9 @@ _portcullis() {
                 ;;
             portcullis__subcmd__audit__subcmd__help,verify)
                 cmd="portcullis__subcmd__audit__subcmd__help__subcmd__verify"
+                ;;
+            portcullis__subcmd__help,alert)
+                cmd="portcullis__subcmd__help__subcmd__alert"
                 ;;
             portcullis__subcmd__help,approve)
                 cmd="portcullis__subcmd__help__subcmd__approve"
@@ -329,12 +335,62 @@ _portcullis() {
 
     case "${cmd}" in
         portcullis)
-            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help"
+            opts="-o -h -V --output --socket --color --no-input --yes --timeout --help --version status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portcullis__subcmd__alert)
+            opts="-o -h --state --reason --incident --for --output --socket --color --no-input --yes --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state)
+                    COMPREPLY=($(compgen -W "firing resolved" -- "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --incident)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -1007,8 +1063,22 @@ _portcullis() {
             return 0
             ;;
         portcullis__subcmd__help)
-            opts="status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help"
+            opts="status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        portcullis__subcmd__help__subcmd__alert)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

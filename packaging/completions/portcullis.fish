@@ -26,7 +26,7 @@ end
 
 complete -c portcullis -n "__fish_portcullis_needs_command" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_needs_command" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_needs_command" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_needs_command" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -46,6 +46,7 @@ complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "reject" -d 'E
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "review" -d 'What one person declared without the approval that the policy demands'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "revert" -d 'End an emergency and put everything back'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "order" -d 'Signed orders: who signs declares, approves or ends, wherever they are'
+complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "alert" -d 'Raise or resolve an alert, as a hook'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "restore" -d 'Put everything back without the daemon'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "snapshot" -d 'The kernel\'s network state as canonical text'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "audit" -d 'The audit log'
@@ -56,7 +57,7 @@ complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "completions" 
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c portcullis -n "__fish_portcullis_using_subcommand status" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -68,7 +69,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand status" -l yes -d 
 complete -c portcullis -n "__fish_portcullis_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and not __fish_seen_subcommand_from list show check new help" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and not __fish_seen_subcommand_from list show check new help" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and not __fish_seen_subcommand_from list show check new help" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and not __fish_seen_subcommand_from list show check new help" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -83,7 +84,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and not __
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and not __fish_seen_subcommand_from list show check new help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from list" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from list" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from list" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from list" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -93,7 +94,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from show" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from show" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from show" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from show" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -103,7 +104,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from check" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from check" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from check" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from check" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -115,7 +116,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish
 uplinks\t'The links that carry a default route'"
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from new" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from new" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from new" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish_seen_subcommand_from new" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -131,7 +132,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand policy; and __fish
 complete -c portcullis -n "__fish_portcullis_using_subcommand plan" -l for -d 'How long the cut would last; the policy\'s default where absent' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand plan" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand plan" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand plan" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand plan" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -148,7 +149,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand declare" -l plan -
 complete -c portcullis -n "__fish_portcullis_using_subcommand declare" -l accept-risk -d 'Accept a risk by name' -r -f -a "lose-session\t'The plan cuts the session from which it is declared'"
 complete -c portcullis -n "__fish_portcullis_using_subcommand declare" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand declare" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand declare" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand declare" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -159,7 +160,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand declare" -l yes -d
 complete -c portcullis -n "__fish_portcullis_using_subcommand declare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand confirm" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand confirm" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand confirm" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand confirm" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -170,7 +171,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand confirm" -s h -l h
 complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -l by -d 'How much longer' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -181,7 +182,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand extend" -s h -l he
 complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l plan -d 'The digest of the plan that you have seen (`portcullis plan`, `portcullis status`); no other is carried out' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -192,7 +193,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand approve" -s h -l h
 complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l reason -d 'Why, in your own words' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -202,7 +203,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -l yes -d 
 complete -c portcullis -n "__fish_portcullis_using_subcommand reject" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand review; and not __fish_seen_subcommand_from list close help" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand review; and not __fish_seen_subcommand_from list close help" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand review; and not __fish_seen_subcommand_from list close help" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand review; and not __fish_seen_subcommand_from list close help" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -215,7 +216,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand review; and not __
 complete -c portcullis -n "__fish_portcullis_using_subcommand review; and not __fish_seen_subcommand_from list close help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from list" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from list" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from list" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from list" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -226,7 +227,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish
 complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from close" -l finding -d 'What you found, in your own words' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from close" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from close" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from close" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from close" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -239,7 +240,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish
 complete -c portcullis -n "__fish_portcullis_using_subcommand review; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -251,7 +252,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -l yes -d 
 complete -c portcullis -n "__fish_portcullis_using_subcommand revert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and not __fish_seen_subcommand_from new sign submit help" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand order; and not __fish_seen_subcommand_from new sign submit help" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand order; and not __fish_seen_subcommand_from new sign submit help" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and not __fish_seen_subcommand_from new sign submit help" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -265,7 +266,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand order; and not __f
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and not __fish_seen_subcommand_from new sign submit help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from new" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from new" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from new" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from new" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -280,7 +281,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from sign" -l key -d 'Your private key, or the public one of a key in the agent or in a security key' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from sign" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from sign" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from sign" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from sign" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -290,7 +291,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from sign" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from submit" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from submit" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from submit" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from submit" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -302,11 +303,26 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from help" -f -a "sign" -d 'Show an order and sign it by ssh-keygen'
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from help" -f -a "submit" -d 'Hand in a signed order'
 complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l state -d 'Whether there is something that the policy is for, or is not any more' -r -f -a "firing\t'There is something'
+resolved\t'There is not any more'"
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l reason -d 'Why, for the record' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l incident -d 'A ticket, or what you call what you saw' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l for -d 'How long the emergency is to last; the policy\'s default where absent. Of several sources the shortest counts' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
+json\t'For programs; stable'"
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
+always\t'Always'
+never\t'Never'"
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l timeout -d 'The longest wait for an answer of the daemon' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l no-input -d 'Never ask; a missing confirmation is an error'
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l yes -d 'Declare without being asked for the policy\'s name'
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand restore" -l state -d 'The state directory, as the daemon\'s flag of this name' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand restore" -l config -d 'The daemon\'s configuration, read for the state directory only; policies are never read' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand restore" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand restore" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand restore" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand restore" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -318,7 +334,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand restore" -s h -l h
 complete -c portcullis -n "__fish_portcullis_using_subcommand snapshot" -l diff -d 'Compare with a file that an earlier `snapshot` wrote; exits 8 if they differ' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand snapshot" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand snapshot" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand snapshot" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand snapshot" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -329,7 +345,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand snapshot" -l yes -
 complete -c portcullis -n "__fish_portcullis_using_subcommand snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and not __fish_seen_subcommand_from show verify head prove export help" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and not __fish_seen_subcommand_from show verify head prove export help" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and not __fish_seen_subcommand_from show verify head prove export help" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and not __fish_seen_subcommand_from show verify head prove export help" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -350,7 +366,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l limit -d 'At most this many, the newest' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from show" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -363,7 +379,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from verify" -l key -d 'The first key of a chain of keys, as `audit verify` printed it when the chain was new; may be given more than once' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from verify" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from verify" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from verify" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from verify" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -373,7 +389,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from head" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from head" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from head" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from head" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -387,7 +403,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -l file -d 'A log on disk, without a daemon, in place of the log of the daemon at the socket' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from prove" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -405,7 +421,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from export" -l file -d 'The log' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from export" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from export" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from export" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand audit; and __fish_seen_subcommand_from export" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -431,7 +447,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand report" -l checkpo
 complete -c portcullis -n "__fish_portcullis_using_subcommand report" -l key -d 'The first key of a chain of keys, as `audit verify` printed it when the chain was new; may be given more than once' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand report" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand report" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand report" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand report" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -442,7 +458,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand report" -l yes -d 
 complete -c portcullis -n "__fish_portcullis_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand doctor" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand doctor" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand doctor" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand doctor" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -453,7 +469,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand doctor" -s h -l he
 complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l save -d 'Keep in this folder, which must not be there yet, the report (report.html), the drill\'s audit log (audit.jsonl) and this result (drill.json): `portcullis report --log FILE --drill FILE` makes the other forms of them' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -464,7 +480,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -l yes -d '
 complete -c portcullis -n "__fish_portcullis_using_subcommand drill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
-complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -l socket -d 'The daemon\'s socket' -r -F
+complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -l socket -d 'The daemon\'s socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock' -r -F
 complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -l color -d 'Colours; `auto` is for terminals, and NO_COLOR turns it off' -r -f -a "auto\t'On a terminal, unless NO_COLOR or TERM=dumb say otherwise'
 always\t'Always'
 never\t'Never'"
@@ -472,25 +488,26 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -l ti
 complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -l no-input -d 'Never ask; a missing confirmation is an error'
 complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -l yes -d 'Declare without being asked for the policy\'s name'
 complete -c portcullis -n "__fish_portcullis_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "status" -d 'Where this host stands, read from the kernel just now'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "policy" -d 'The policies: what may be cut, what stays, for how long'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "plan" -d 'What a declaration would do now; changes nothing'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "declare" -d 'Declare an emergency and cut'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "confirm" -d 'Say that you are still there, so that the cut stays until its end'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "extend" -d 'Move the end of an emergency'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "approve" -d 'Approve what another person declared; the last approval that is needed cuts'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "reject" -d 'End a declaration that waits for approval; nothing is cut'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "review" -d 'What one person declared without the approval that the policy demands'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "revert" -d 'End an emergency and put everything back'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "order" -d 'Signed orders: who signs declares, approves or ends, wherever they are'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "restore" -d 'Put everything back without the daemon'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "snapshot" -d 'The kernel\'s network state as canonical text'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "audit" -d 'The audit log'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "report" -d 'The report of an emergency, for the review afterwards'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "doctor" -d 'Whether this host could cut and restore now'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "drill" -d 'Rehearse a policy on a copy of this host\'s network; needs no daemon and changes nothing outside'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "completions" -d 'Completions for a shell'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order restore snapshot audit report doctor drill completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "status" -d 'Where this host stands, read from the kernel just now'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "policy" -d 'The policies: what may be cut, what stays, for how long'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "plan" -d 'What a declaration would do now; changes nothing'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "declare" -d 'Declare an emergency and cut'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "confirm" -d 'Say that you are still there, so that the cut stays until its end'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "extend" -d 'Move the end of an emergency'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "approve" -d 'Approve what another person declared; the last approval that is needed cuts'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "reject" -d 'End a declaration that waits for approval; nothing is cut'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "review" -d 'What one person declared without the approval that the policy demands'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "revert" -d 'End an emergency and put everything back'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "order" -d 'Signed orders: who signs declares, approves or ends, wherever they are'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "alert" -d 'Raise or resolve an alert, as a hook'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "restore" -d 'Put everything back without the daemon'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "snapshot" -d 'The kernel\'s network state as canonical text'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "audit" -d 'The audit log'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "report" -d 'The report of an emergency, for the review afterwards'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "doctor" -d 'Whether this host could cut and restore now'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "drill" -d 'Rehearse a policy on a copy of this host\'s network; needs no daemon and changes nothing outside'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "completions" -d 'Completions for a shell'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "list" -d 'The policies that the daemon has loaded'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "show" -d 'One policy, as written'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "check" -d 'Whether files are valid policies; needs no daemon'

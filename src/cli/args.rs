@@ -7,9 +7,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration;
 use super::{
-    approval, audit, completions, declare, doctor, drill, emergency, order, plan, policy, report, restore, review,
-    snapshot, status,
+    alert, approval, audit, completions, declare, doctor, drill, emergency, order, plan, policy, report, restore,
+    review, snapshot, status,
 };
+
+/// The daemon's socket for operators where none is named.
+pub(crate) const SOCKET: &str = "/run/portcullis/portcullis.sock";
 
 /// Declare, watch and end emergencies on this host: exact cuts, kept lifelines, proven undo.
 #[derive(Debug, Parser)]
@@ -28,15 +31,9 @@ pub(crate) struct Global {
     /// Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) output: Format,
-    /// The daemon's socket
-    #[arg(
-        long,
-        global = true,
-        env = "PORTCULLIS_SOCKET",
-        default_value = "/run/portcullis/portcullis.sock",
-        value_name = "PATH"
-    )]
-    pub(crate) socket: PathBuf,
+    /// The daemon's socket; where absent /run/portcullis/portcullis.sock, and for `alert` /run/portcullis-hook/hook.sock
+    #[arg(long, global = true, env = "PORTCULLIS_SOCKET", value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// Colours; `auto` is for terminals, and NO_COLOR turns it off
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub(crate) color: Colour,
@@ -111,6 +108,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: order::Command,
     },
+    /// Raise or resolve an alert, as a hook
+    ///
+    /// For what watches this host, such as Alertmanager or fail2ban, over a socket of its own. The policy says which users may, and
+    /// how many of them must raise it before it is declared; the emergency ends when the last of them resolves its own alert.
+    /// Ends with 0 once the alert is taken, whether it cuts, waits for others, or is left to operators.
+    Alert(alert::Arguments),
     /// Put everything back without the daemon
     Restore(restore::Arguments),
     /// The kernel's network state as canonical text
@@ -149,7 +152,7 @@ impl Command {
             Self::Declare(_) | Self::Confirm(_) | Self::Extend(_) | Self::Revert(_) | Self::Restore(_) => {
                 Effect::Changes
             }
-            Self::Approve(_) | Self::Reject(_) => Effect::Changes,
+            Self::Approve(_) | Self::Reject(_) | Self::Alert(_) => Effect::Changes,
             Self::Review { command } => command.effect(),
             Self::Order { command } => match command {
                 order::Command::New { .. } => Effect::Looks,

@@ -86,6 +86,11 @@ impl Client {
         }
     }
 
+    /// Where it leads.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Asks for JSON.
     pub(crate) fn ask<T: DeserializeOwned>(&self, question: Question) -> Result<Answer<T>, Failure> {
         let text = self.ask_text(question)?;

@@ -7,6 +7,7 @@
 //! JSON value: the object of the API as the daemon gave it (keys sorted), or `{"error": {code, detail, hint, exit}}`;
 //! `status --watch` has one such value a line. Only `render` prints.
 
+mod alert;
 mod approval;
 mod args;
 mod audit;
@@ -34,6 +35,7 @@ mod status;
 mod tests;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -102,7 +104,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, around: &mut Surroundings<
     around.screen.adopt(line.global.output, line.global.color);
     let effect = line.command.effect();
     let mut context = Context {
-        client: Client::new(&line.global.socket, line.global.timeout),
+        client: Client::new(&socket(&line), line.global.timeout),
         global: line.global,
         around,
     };
@@ -117,6 +119,13 @@ fn run(arguments: impl IntoIterator<Item = OsString>, around: &mut Surroundings<
         (Err(_), Exit::Done, Effect::Looks) => Exit::Failed,
         (Err(_) | Ok(()), exit, Effect::Looks | Effect::Changes) => exit,
     }
+}
+
+/// The socket that was named, or the one that the command is for.
+fn socket(line: &CommandLine) -> PathBuf {
+    let of_hooks = matches!(line.command, Command::Alert(_));
+    let usual = if of_hooks { alert::SOCKET } else { args::SOCKET };
+    line.global.socket.clone().unwrap_or_else(|| PathBuf::from(usual))
 }
 
 fn parse(arguments: &[OsString]) -> Result<CommandLine, clap::Error> {
@@ -175,6 +184,7 @@ fn perform(command: Command, context: &mut Context<'_, '_>) -> Result<Exit, Fail
         Command::Review { command } => review::perform(command, context),
         Command::Revert(arguments) => emergency::revert(&arguments, context),
         Command::Order { command } => order::perform(command, context),
+        Command::Alert(arguments) => alert::perform(arguments, context),
         Command::Restore(arguments) => restore::perform(&arguments, context),
         Command::Snapshot(arguments) => snapshot::perform(&arguments, context),
         Command::Audit { command } => audit::perform(command, context),

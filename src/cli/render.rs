@@ -3,6 +3,7 @@
 //! Nothing that came from elsewhere reaches a terminal as more than text: see [`crate::model::record::safe`]. A reader who goes away (a
 //! closed pipe) is no error; any other lost output is kept for [`Screen::finish`].
 
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod doctor;
 pub(crate) mod drill;

@@ -56,7 +56,7 @@ pub(super) fn perform(arguments: &Arguments, context: &mut Context<'_, '_>) -> R
     examined.file = examined.file.filter(|_| !log.is_of_daemon());
     let named = match &arguments.file {
         Some(file) => file.display().to_string(),
-        None => format!("of the daemon at {}", context.global.socket.display()),
+        None => format!("of the daemon at {}", context.client.socket().display()),
     };
     refuse_damaged(&examined, &named)?;
     let needed = match claim {

@@ -33,6 +33,10 @@ pub(crate) fn show(policy: &PolicyView) -> String {
             ("methods", summary.methods.join(", ")),
             ("for", written_ms(summary.default_ms)),
             ("at most", written_ms(summary.maximum_ms)),
+            (
+                "hooks",
+                summary.hook.as_ref().map(super::alert::hook).unwrap_or_default(),
+            ),
             ("digest", policy.digest.clone()),
         ],
     );

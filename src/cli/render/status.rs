@@ -24,6 +24,8 @@ pub(crate) fn status(status: &Status) -> String {
         "Declared without the approval that the policy demands, and not reviewed yet",
         &reviews,
     );
+    let alerts: Vec<String> = status.alerts.iter().map(super::alert::waiting).collect();
+    text += &section(Paint::Caution, "Alerts of hooks: nothing is cut for them yet", &alerts);
     for view in &status.emergencies {
         text += "\n";
         text += &emergency(view);
@@ -69,6 +71,7 @@ pub(crate) fn emergency(view: &EmergencyView) -> String {
             ("reason", view.reason.clone()),
             ("authority", view.authority.clone()),
             ("declared", format!("{} by {}", view.declared_at, view.declared_by)),
+            ("held by", held_by(view)),
             ("methods", view.methods.join(", ")),
             ("links", view.links.join(", ")),
             ("lifelines", view.lifelines.join(", ")),
@@ -77,6 +80,17 @@ pub(crate) fn emergency(view: &EmergencyView) -> String {
         ],
     );
     format!("{}: {state}\n{rows}", paint(Paint::Strong, &heading))
+}
+
+/// The hooks whose alerts hold it.
+fn held_by(view: &EmergencyView) -> String {
+    match view.held_by.as_slice() {
+        [] => String::new(),
+        sources => format!(
+            "the alerts of {}; it ends when the last of them is resolved, unless a person confirms or extends it",
+            sources.join(", ")
+        ),
+    }
 }
 
 fn approved(view: &EmergencyView) -> String {

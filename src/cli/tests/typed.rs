@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser as _};
 
 use super::super::args::CommandLine;
 use super::*;
@@ -43,6 +43,40 @@ fn what_cannot_be_meant_is_an_error_of_usage() {
         assert_eq!(outcome.exit, Exit::Usage, "{line:?}: {outcome:?}");
         assert_eq!(outcome.out, "");
     }
+}
+
+#[test]
+fn an_alert_goes_to_the_socket_of_hooks_and_the_daemon_hears_what_was_typed() {
+    let daemon = Daemon::start(Answers::default());
+    let line = [
+        "alert",
+        "isolate-host",
+        "--state",
+        "firing",
+        "--reason",
+        "C2 beacon",
+        "--incident",
+        "a1b2",
+        "--for",
+        "10m",
+    ];
+    let hooks = daemon.socket.with_file_name("hook.sock");
+    let outcome = type_as(Person::default(), &hooks, &line);
+    assert_eq!(outcome.exit, Exit::Done, "{outcome:?}");
+    let wanted = r#"AlertRequest { policy: "isolate-host", state: Firing, reason: "C2 beacon", incident: Some("a1b2"), duration_ms: Some(600000) }"#;
+    assert_eq!(daemon.heard(), [wanted]);
+    let at_operators = script(&daemon, &line);
+    assert_eq!(at_operators.exit, Exit::Refused, "{at_operators:?}");
+    let unnamed = CommandLine::try_parse_from(["portcullis"].into_iter().chain(line)).unwrap();
+    assert_eq!(
+        super::super::socket(&unnamed),
+        Path::new("/run/portcullis-hook/hook.sock")
+    );
+    let other = CommandLine::try_parse_from(["portcullis", "status"]).unwrap();
+    assert_eq!(
+        super::super::socket(&other),
+        Path::new("/run/portcullis/portcullis.sock")
+    );
 }
 
 #[test]

@@ -75,6 +75,30 @@ fn every_result_reads_as_it_should() {
 }
 
 #[test]
+fn what_hooks_did_reads_as_it_should() {
+    let hooks = |alert| {
+        let answers = Answers {
+            alert: Ok(alert),
+            ..Answers::default()
+        };
+        let daemon = Daemon::start(answers);
+        let socket = daemon.socket.with_file_name("hook.sock");
+        let line = ["alert", "isolate-host", "--state", "firing", "--reason", "C2 beacon"];
+        let outcome = type_as(Person::default(), &socket, &line);
+        assert_eq!(outcome.exit, Exit::Done);
+        outcome.out
+    };
+    insta::assert_snapshot!("alert_waiting_text", hooks(samples::waiting_alert()));
+    insta::assert_snapshot!("alert_holding_text", hooks(samples::holding_alert()));
+    insta::assert_snapshot!("alert_ended_text", hooks(samples::ended_alert()));
+    let held = Answers {
+        status: samples::held_by_hooks(),
+        ..Answers::default()
+    };
+    written("status_held_by_hooks", &held, &["status"]);
+}
+
+#[test]
 fn tables_fit_a_console_and_words_stay_whole() {
     let text = render::plan::plan(&samples::plan());
     let plain = anstream::adapter::strip_str(&text).to_string();
