@@ -299,6 +299,11 @@ impl Alerts {
         self.policies.get(policy)?.holds
     }
 
+    /// The emergencies that alerts hold.
+    pub fn all_held(&self) -> impl Iterator<Item = EmergencyId> {
+        self.policies.values().filter_map(|standing| standing.holds)
+    }
+
     /// Whether alerts hold this emergency.
     #[must_use]
     pub fn hold_it(&self, id: EmergencyId) -> bool {

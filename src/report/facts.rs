@@ -14,6 +14,8 @@ use crate::model::ledger;
 use crate::model::names::EmergencyId;
 use crate::model::record::{EventKind, Head, Record, rfc3339};
 
+/// Before the names of the hooks that declared it.
+const HOOKS: &str = "hooks: ";
 /// Records of drift that are kept; somebody who changes a held cut in a loop makes any number of them.
 const DRIFT_MAX: u64 = 1_000;
 
@@ -181,7 +183,9 @@ impl Report {
         for who in people.chain(self.timeline.iter_mut().map(|moment| &mut moment.who)) {
             who.uid = None;
             // Who is known by the declaration's words alone has no number.
-            if !who.name.starts_with(PERSON) && who.name != THE_DAEMON {
+            if who.name.starts_with(HOOKS) {
+                who.name = HOOKS.trim_end_matches(": ").to_owned();
+            } else if !who.name.starts_with(PERSON) && who.name != THE_DAEMON {
                 who.name = "a person".to_owned();
             }
         }
@@ -236,7 +240,9 @@ fn declaration(records: &[Record]) -> Declaration {
     let approvals = || records.iter().filter(|r| r.event == EventKind::Approved);
     // The declaration that was approved is recorded as an act of the last one who approved.
     let named = || text(details, "declared_by").map(|name| Who::named(&name));
-    let declarer = proposed.map(|r| Who::of(&r.actor));
+    let raised_by = lines(&details["raised_by"]);
+    let hooks = (!raised_by.is_empty()).then(|| Who::named(&format!("{HOOKS}{}", raised_by.join(", "))));
+    let declarer = proposed.map(|r| Who::of(&r.actor)).or(hooks);
     let given: Vec<Who> = approvals().map(|r| Who::of(&r.actor)).collect();
     let approved_by = if given.is_empty() {
         lines(&details["approved_by"])

@@ -182,6 +182,11 @@ impl Controller {
         self.ask_for_cut(asked, Box::new(done));
     }
 
+    /// Nobody draws plans any more: who waits for one is not answered.
+    pub(super) fn forget_planned(&mut self) {
+        self.hooks.planned.clear();
+    }
+
     /// The emergency that there is already, or nothing where the alerts still call for one.
     pub(super) fn refuse_uncalled(&self, loaded: &Loaded) -> Result<Option<EmergencyId>, ApiError> {
         let name = &loaded.policy.name;
@@ -316,10 +321,14 @@ impl Controller {
         }
     }
 
-    /// Matches them to what was recovered.
+    /// Matches them to what was recovered. What was never declared did not begin; all else that is gone has ended.
     pub(super) fn settle_alerts(&mut self) {
         if self.hooks.alerts.is_empty() {
             return;
+        }
+        let held: Vec<EmergencyId> = self.hooks.alerts.all_held().collect();
+        for id in held.into_iter().filter(|id| self.books.knows_nothing_of(*id)) {
+            self.hooks.alerts.let_go(id);
         }
         let there: Vec<EmergencyId> = self.emergencies.iter().map(|e| e.id).collect();
         let now = self.now();

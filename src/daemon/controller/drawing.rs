@@ -251,7 +251,9 @@ impl Controller {
             }
             (drawer, _) => {
                 warn!("the thread that draws plans is gone, drawing them here");
-                drawer.take().map(|d| d.waiting).unwrap_or_default()
+                let waiting = drawer.take().map(|d| d.waiting).unwrap_or_default();
+                self.forget_planned();
+                waiting
             }
         };
         if let Some(drawn) = drawn {

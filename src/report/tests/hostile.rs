@@ -113,6 +113,36 @@ fn who_is_known_by_the_declaration_alone_is_nobody_in_public() {
 }
 
 #[test]
+fn what_hooks_declared_is_told_as_theirs_and_names_none_of_them_in_public() {
+    let log = changed(|record| {
+        if matches!(record.event, EventKind::Proposed | EventKind::Approved) {
+            record.event = EventKind::AlertRaised;
+            record.emergency = None;
+        }
+        if record.event == EventKind::Declared {
+            let sources = serde_json::json!(["prometheus (uid 61005)", "suricata (uid 61006)"]);
+            record.details["declared_by"] = serde_json::json!("hooks: prometheus (uid 61005), suricata (uid 61006)");
+            record.details["raised_by"] = sources;
+            record.details["approved_by"] = Value::Null;
+        }
+    });
+    let named = |audience: Audience| report(&log, audience).declaration.declared_by.unwrap().name;
+    let insiders = named(Audience::Insiders);
+    assert_eq!(insiders, "hooks: prometheus (uid 61005), suricata (uid 61006)");
+    assert_eq!(named(Audience::Public), "hooks");
+    let told = forms(&report(&log, Audience::Insiders));
+    assert!(
+        told.iter()
+            .any(|(_, form)| form.contains("Declared by hooks, and on record"))
+    );
+    for (form, told) in forms(&report(&log, Audience::Public)) {
+        for name in ["prometheus", "suricata", "61005", "61006"] {
+            assert!(!told.contains(name), "{form} has {name}");
+        }
+    }
+}
+
+#[test]
 fn drift_without_end_makes_one_moment_and_a_bounded_report() {
     let log = records(LOG);
     let drift = log.iter().find(|r| r.event.word() == "drift").unwrap();

@@ -4,10 +4,11 @@
 use super::Books;
 use crate::model::alert::Alerts;
 use crate::model::approval::Proposed;
-use crate::model::names::Digest;
+use crate::model::names::{Digest, EmergencyId};
 use crate::model::record::Head;
 use crate::model::review::Review;
 use crate::model::spent::Spent;
+use crate::store::audit::{Filter, Take};
 use crate::store::{StoreError, alerts, journal, orders};
 
 impl Books {
@@ -39,6 +40,17 @@ impl Books {
     /// The alerts that were raised.
     pub(in crate::daemon::controller) fn load_alerts(&self) -> Result<Alerts, StoreError> {
         alerts::load(&self.directory)
+    }
+
+    /// Whether the log can be read and has no record of this emergency: it was never declared.
+    pub(in crate::daemon::controller) fn knows_nothing_of(&self, id: EmergencyId) -> bool {
+        let filter = Filter {
+            emergency: Some(id),
+            take: Take::Last(1),
+            ..Filter::default()
+        };
+        let found = self.audit.as_ref().map(|audit| audit.records(&self.directory, &filter));
+        found.is_some_and(|found| found.is_ok_and(|records| records.is_empty()))
     }
 
     /// Makes the list of the orders that were carried out durable.

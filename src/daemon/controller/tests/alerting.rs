@@ -1,6 +1,7 @@
 //! Hooks: quorum, joining, resolving, takeover, cool-down, rate, restarts and a broken disk.
 
 mod disk;
+mod planned;
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use crate::api::error::{ApiError, Code};
 use crate::api::{EmergencyState, EmergencyView, Grade, PlanRequest, RevertRequest};
 use crate::daemon::command::{Command, Peer, Preconditions};
 use crate::daemon::policies::Policies;
+use crate::kernel::sim::ModelKernel;
 use crate::model::alert::RATE_MAX;
 use crate::store::disk::Disk;
 
@@ -19,7 +21,7 @@ use crate::store::disk::Disk;
 const TWO: &str = "[hook]\nusers = [\"bin\", \"daemon\", \"sys\"]\nsources = 2\nauthority = \"plan 4.2\"\n";
 const ONE: &str = "[hook]\nusers = [\"bin\", \"daemon\"]\nauthority = \"plan 4.2\"\ncool-down = \"5m\"\n";
 
-fn policies() -> Policies {
+pub(super) fn policies() -> Policies {
     let methods = "\"gate\", \"seal\"";
     let unconfirmed = policy("unconfirmed", methods, "closed", "closed");
     let unconfirmed = unconfirmed.replace("total = \"2h\"\n", "total = \"2h\"\nconfirm-within = \"5m\"\n");
@@ -31,7 +33,7 @@ fn policies() -> Policies {
         .unwrap()
 }
 
-fn start(bench: &Bench) -> Controller {
+pub(super) fn start(bench: &Bench) -> Controller {
     start_on(bench, Arc::new(Unsynced))
 }
 
@@ -43,22 +45,26 @@ fn source(uid: u32) -> Peer {
     somebody(uid, &[])
 }
 
-fn alert(controller: &mut Controller, uid: u32, policy: &str, state: AlertState) -> Result<AlertView, ApiError> {
-    let request = AlertRequest {
+fn request(uid: u32, policy: &str, state: AlertState) -> AlertRequest {
+    AlertRequest {
         policy: policy.to_owned(),
         state,
         reason: format!("uid {uid} sees it"),
         incident: None,
         duration_ms: None,
-    };
+    }
+}
+
+fn alert(controller: &mut Controller, uid: u32, policy: &str, state: AlertState) -> Result<AlertView, ApiError> {
+    let request = request(uid, policy, state);
     ask_as(controller, &source(uid), |reply| Command::Alert(request, reply))
 }
 
-fn fire(controller: &mut Controller, uid: u32, policy: &str) -> Result<AlertView, ApiError> {
+pub(super) fn fire(controller: &mut Controller, uid: u32, policy: &str) -> Result<AlertView, ApiError> {
     alert(controller, uid, policy, AlertState::Firing)
 }
 
-fn resolve(controller: &mut Controller, uid: u32, policy: &str) -> AlertView {
+pub(super) fn resolve(controller: &mut Controller, uid: u32, policy: &str) -> AlertView {
     alert(controller, uid, policy, AlertState::Resolved).unwrap()
 }
 
@@ -375,7 +381,7 @@ fn a_source_that_goes_on_and_off_is_refused_and_what_it_resolves_is_not() {
 
 #[test]
 fn alerts_outlive_the_daemon_and_the_host() {
-    let bench = Bench::idle();
+    let mut bench = Bench::idle();
     let mut first = start(&bench);
     fire(&mut first, 1, "two").unwrap();
     drop(first);
@@ -387,7 +393,11 @@ fn alerts_outlive_the_daemon_and_the_host() {
     assert_eq!(shown.held_by, ["daemon (uid 1)", "bin (uid 2)"]);
     assert_eq!(resolve(&mut after, 1, "two").outcome, AlertOutcome::Resolved);
     drop(after);
+    // The host comes up again, and with it the cut that its policy holds over a reboot.
+    bench.clock.reboot(10_000);
+    bench.kernel = ModelKernel::new(bench.baseline.clone());
     let mut last = start(&bench);
+    assert_ne!(bench.kernel.state(), bench.baseline);
     assert_eq!(resolve(&mut last, 2, "two").outcome, AlertOutcome::Ended);
     nothing_is_cut(&bench);
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs::File, io};
 
+use super::alerting;
 use super::arming::armed_state;
 use super::authority::{self, somebody};
 use super::proposing::{ONE_MORE, approve, declare_as, records};
 use super::{Arm, Bench, DEFAULT_MS, METHODS, Snapshot, Unsynced, ask, declare};
 use crate::api::RevertRequest;
+use crate::api::alert::AlertOutcome;
+use crate::api::error::Code;
 use crate::daemon::command::Command;
 use crate::daemon::policies::Policies;
 use crate::kernel::sim::ModelKernel;
@@ -253,6 +256,47 @@ fn a_process_that_is_killed_at_any_call_of_an_approval_leaves_a_proposal_or_a_cu
     let states: Vec<&str> = seen.keys().map(String::as_str).collect();
     assert_eq!(states, ["InForce", "Proposed", "gone"], "{seen:?}");
     assert!(seen.values().sum::<u32>() >= 40, "{seen:?}");
+}
+
+/// What is cut the hook that raised it ends; where nothing is, it can raise it again, at once or after the cool-down.
+#[test]
+fn a_process_that_is_killed_at_any_call_of_an_alert_leaves_a_cut_that_its_hook_ends_or_none() {
+    let mut seen = BTreeMap::<&str, u32>::new();
+    for point in 1.. {
+        let bench = Bench::idle();
+        let was = killed_under(alerting::policies(), &bench, &Life::until(point), |controller| {
+            alerting::fire(controller, 1, "one").unwrap();
+        });
+        let context = format!("killed at call {point}");
+        let mut next = alerting::start(&bench);
+        let cut = bench.kernel.state() != bench.baseline;
+        let then = if cut { "cut" } else { "none" };
+        let answer = alerting::fire(&mut next, 1, "one");
+        let then = match answer.map(|view| view.outcome) {
+            Ok(AlertOutcome::Holding) => then,
+            Err(error) if error.code == Code::CoolingDown && !cut => "cooling",
+            other => panic!("{context}, {then}: {other:?}"),
+        };
+        *seen.entry(then).or_default() += 1;
+        if then != "cooling" {
+            let ended = alerting::resolve(&mut next, 1, "one");
+            assert_eq!(ended.outcome, AlertOutcome::Ended, "{context}, {then}");
+        }
+        assert_eq!(
+            bench.kernel.state().to_string(),
+            bench.baseline.to_string(),
+            "{context}, {then}"
+        );
+        if !was {
+            break;
+        }
+    }
+    assert_eq!(
+        seen.keys().copied().collect::<Vec<_>>(),
+        ["cooling", "cut", "none"],
+        "{seen:?}"
+    );
+    assert!(seen["cut"] > 5 && seen["none"] > 20, "{seen:?}");
 }
 
 #[test]

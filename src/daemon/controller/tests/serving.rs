@@ -167,7 +167,7 @@ impl Kernel for Held {
 }
 
 /// A controller whose plans wait for leave.
-fn serve_held(bench: &mut Bench) -> (Served, Receiver<()>, Sender<()>) {
+pub(super) fn serve_held(bench: &mut Bench) -> (Served, Receiver<()>, Sender<()>) {
     let (asked, hears) = channel();
     let (gives, leave) = channel();
     let kernel = bench.kernel.clone();
@@ -178,7 +178,7 @@ fn serve_held(bench: &mut Bench) -> (Served, Receiver<()>, Sender<()>) {
     (served, hears, gives)
 }
 
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_plan_that_takes_long_keeps_no_deadline_waiting() {
