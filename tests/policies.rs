@@ -124,13 +124,20 @@ fn a_file_that_is_too_long_is_refused_unread() {
 #[test]
 fn whoever_the_host_does_not_know_is_named_with_the_place() {
     let shipped = include_str!("../policies/isolate-host.toml");
-    let source = shipped.to_owned() + "\n[who]\ndeclare = { users = [\"ada\"], groups = [\"ada\", \"ops\"] }\n";
+    let source = shipped.to_owned()
+        + "\n[who]\ndeclare = { users = [\"ada\"], groups = [\"ada\", \"ops\"] }\n\
+                  [hook]\nusers = [\"bot\"]\nauthority = \"a\"\noccasion = \"exercise\"\n";
     let policy = parse("policy.toml", &source).unwrap();
     assert_eq!(policy.who.declare.unwrap().groups.len(), 2);
     let knows = |what, name: &str| what == NameOf::Group && name == "ops";
     let errors = parse_on_host("policy.toml", &source, &knows).unwrap_err();
     let said: Vec<&str> = errors.errors().iter().map(|error| error.message.as_str()).collect();
-    assert_eq!(said, ["no user \"ada\" on this host", "no group \"ada\" on this host"]);
+    let wanted = [
+        "no user \"ada\" on this host",
+        "no group \"ada\" on this host",
+        "no user \"bot\" on this host",
+    ];
+    assert_eq!(said, wanted);
     assert!(errors.errors().iter().all(|error| error.code == Code::UnknownPeople));
 }
 
@@ -186,9 +193,23 @@ fn keeps_every_rule(p: &Policy) -> bool {
                 && !(whole && down && l.interface.is_none())
                 && !(l.protocol == Transport::Any && l.peers.iter().any(|net| net.prefix_len() == 0))
         });
+    let hook = p.hook.as_ref().is_none_or(|hook| {
+        (1..=hook.users.len()).contains(&usize::from(hook.sources))
+            && !hook.within.is_zero()
+            && hook.within <= day
+            && !hook.cool_down.is_zero()
+            && hook.cool_down <= day
+            && !hook.authority.trim().is_empty()
+            && p.declared_for.contains(&hook.occasion)
+            && p.approval.is_none()
+    });
     // Every policy that affects the public needs two people, and no policy may say so yet.
-    limits && scope && zones && gate && routes && lifelines && p.affects != Affects::Public
+    limits && scope && zones && gate && routes && lifelines && hook && p.affects != Affects::Public
 }
+
+/// What a shipped policy may have, too.
+const HOOK: &str = "\n[hook]\nusers = [\"a\", \"b\", \"c\"]\nsources = 2\nwithin = \"60s\"\ncool-down = \"15m\"\n\
+                    authority = \"plan 4.2\"\noccasion = \"exercise\"\n";
 
 /// One edit of a text, chosen by numbers.
 fn edited(source: &str, kind: u8, place: usize, other: usize) -> String {
@@ -300,9 +321,13 @@ proptest! {
     #[test]
     fn a_mutated_shipped_policy_is_refused_or_still_safe(
         which in 0_usize..6,
+        hooked in any::<bool>(),
         edits in proptest::collection::vec((any::<u8>(), any::<usize>(), any::<usize>()), 1..6),
     ) {
         let (_, mut source) = shipped().swap_remove(which);
+        if hooked {
+            source += HOOK;
+        }
         for (kind, place, other) in edits {
             source = edited(&source, kind, place, other);
         }

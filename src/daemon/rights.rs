@@ -241,6 +241,15 @@ mod tests {
     }
 
     #[test]
+    fn two_names_of_one_account_are_one_source() {
+        let mut sources = whom();
+        assert!(sources.is_user(1000) && !sources.is_user(500));
+        sources.add(NameOf::User, "root", 0);
+        sources.add(NameOf::User, "toor", 0);
+        assert_eq!(sources.accounts(), 2);
+    }
+
+    #[test]
     fn people_are_printed_by_name() {
         assert_eq!(whom().to_string(), "users alice; groups operators");
         assert_eq!(Whom::default().to_string(), "nobody");

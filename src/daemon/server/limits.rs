@@ -77,13 +77,13 @@ impl Limits {
 const OWN_DESCRIPTORS: usize = 32;
 
 impl Limits {
-    /// The same, with no more connections than leave the daemon its own descriptors. With none left it could not even open
-    /// its journal.
+    /// The same, with no more connections at each of so many sockets than leave the daemon its own descriptors. With none left it
+    /// could not even open its journal.
     #[must_use]
-    pub fn within(self, descriptors: usize) -> Self {
+    pub fn within(self, descriptors: usize, sockets: usize) -> Self {
         let (wanted, left) = (
             self.open.all + self.urgent.all,
-            descriptors.saturating_sub(OWN_DESCRIPTORS),
+            descriptors.saturating_sub(OWN_DESCRIPTORS) / sockets,
         );
         if wanted <= left {
             return self;
@@ -113,11 +113,11 @@ mod tests {
 
     #[test]
     fn connections_leave_the_daemon_its_own_descriptors() {
-        assert_eq!(Limits::DEFAULT.within(1_024), Limits::DEFAULT);
-        for descriptors in [40, 64, 100] {
-            let limits = Limits::DEFAULT.within(descriptors);
+        assert_eq!(Limits::DEFAULT.within(1_024, 2), Limits::DEFAULT);
+        for (descriptors, sockets) in [(40, 1), (64, 1), (100, 1), (64, 2), (100, 2)] {
+            let limits = Limits::DEFAULT.within(descriptors, sockets);
             assert!(
-                limits.open.all + limits.urgent.all + OWN_DESCRIPTORS <= descriptors,
+                sockets * (limits.open.all + limits.urgent.all) + OWN_DESCRIPTORS <= descriptors,
                 "{limits:?}"
             );
             assert!(

@@ -1,5 +1,5 @@
 //! The only way in for callers: HTTP/1.1 and JSON over Unix sockets, one for operators and, where it is configured, one for
-//! hooks. Both lead to the same places, limits and checks; a request knows by which it came, and reaches only the methods
+//! hooks. Both have the same limits and checks, each its own places; a request knows by which it came, and reaches only the methods
 //! that the table of methods opens to that one.
 //!
 //! The server finds out who is calling, whether the request is well formed and whether the caller holds the right that
@@ -124,7 +124,10 @@ impl Server {
         let (operators, operators_file) = self.operators.open()?;
         let (hooks, hooks_file) = self.hooks.map(Bound::open).transpose()?.unzip();
         let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
-        let limits = self.limits.within(usize::try_from(descriptors).unwrap_or(usize::MAX));
+        let sockets = 1 + usize::from(hooks.is_some());
+        let limits = self
+            .limits
+            .within(usize::try_from(descriptors).unwrap_or(usize::MAX), sockets);
         let refusals = Refusals::new(controller.clone(), limits);
         let hall = Hall::new(Shared {
             router: routes::router(controller, refusals.clone(), self.grants, limits),
@@ -219,7 +222,9 @@ impl Accept for Listeners {
 /// The connections and what they share.
 struct Hall {
     shared: Shared,
-    admission: Admission,
+    /// Each socket has places of its own: no crowd of hooks takes those of operators.
+    operators: Admission,
+    hooks: Admission,
     stop: watch::Sender<bool>,
     connections: JoinSet<()>,
 }
@@ -227,7 +232,8 @@ struct Hall {
 impl Hall {
     fn new(shared: Shared) -> Self {
         Self {
-            admission: Admission::new(shared.limits),
+            operators: Admission::new(shared.limits),
+            hooks: Admission::new(shared.limits),
             shared,
             stop: watch::Sender::new(false),
             connections: JoinSet::new(),
@@ -265,8 +271,12 @@ impl Hall {
     }
 
     fn admit(&mut self, stream: UnixStream, caller: Caller) {
+        let admission = match caller.door {
+            Door::Operators => &self.operators,
+            Door::Hooks => &self.hooks,
+        };
         // Without a place it is closed unread.
-        let Some(place) = self.admission.admit(caller.peer.uid) else {
+        let Some(place) = admission.admit(caller.peer.uid) else {
             return;
         };
         let stop = self.stop.subscribe();

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use super::super::connection::{Caller, Shared};
-use super::super::limits::Limits;
+use super::super::limits::{Limits, Places};
 use super::super::refusals::Refusals;
 use super::super::{Accept, Hall, routes};
 use super::{PATIENCE, World, controller, read};
@@ -374,4 +374,33 @@ async fn alerts_that_are_refused_are_recorded_but_not_every_one_of_a_flood() {
     let lines = world.lines();
     let recorded = lines.iter().filter(|line| line.contains("refused CoolingDown")).count();
     assert_eq!(recorded, 3, "{lines:#?}");
+}
+
+#[tokio::test]
+async fn hooks_without_end_keep_no_operator_out() {
+    let places = Places { all: 2, each: 2 };
+    let world = World::with(Limits {
+        open: places,
+        urgent: places,
+        ..Limits::DEFAULT
+    });
+    let body = r#"{"policy":"isolate-host","state":"firing","reason":"slow"}"#;
+    let (kind, length) = ("Content-Type: application/json", body.len());
+    let request = format!("POST /v1/alerts HTTP/1.1\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}");
+    let mut held = Vec::new();
+    for number in 1..=places.each * 2 {
+        let mut stream = UnixStream::connect(world.hooks()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let heard = async {
+            while world.lines().iter().filter(|line| line.contains("alert slow")).count() < number {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, heard).await.expect("it was not heard");
+        held.push(stream);
+    }
+    let mut late = UnixStream::connect(world.hooks()).await.unwrap();
+    closed_after(&mut late).await;
+    assert_eq!(world.get("/v1/status").await.status, 200);
+    assert_eq!(world.get("/v1/policies").await.status, 200);
 }

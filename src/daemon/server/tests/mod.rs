@@ -29,13 +29,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) type Heard = Arc<Mutex<Vec<String>>>;
 
 /// A controller that answers every question with the sample, and knows neither the policy nor the emergency `missing`.
-/// It keeps the question `slow` open until it is dropped.
+/// It keeps questions that are `slow` open until it is dropped.
 pub(super) fn controller() -> (ControllerHandle, Heard) {
     let (handle, mut calls) = ControllerHandle::channel();
     let heard = Heard::default();
     let log = Arc::clone(&heard);
     tokio::spawn(async move {
-        let mut open = Vec::new();
+        let mut open = Open::default();
         while let Some(Call { peer, command }) = calls.recv().await {
             let line = answer(command, &mut open);
             log.lock().unwrap().push(format!("uid {}: {line}", peer.uid));
@@ -44,7 +44,12 @@ pub(super) fn controller() -> (ControllerHandle, Heard) {
     (handle, heard)
 }
 
-type Open = Vec<oneshot::Sender<Result<crate::api::PolicyView, ApiError>>>;
+/// Questions that stay open.
+#[derive(Default)]
+struct Open {
+    policies: Vec<oneshot::Sender<Result<crate::api::PolicyView, ApiError>>>,
+    alerts: Vec<oneshot::Sender<Result<crate::api::alert::AlertView, ApiError>>>,
+}
 
 fn answer(command: Command, open: &mut Open) -> String {
     let missing = |code| ApiError::new(code, "nothing is called `missing`", "look again");
@@ -58,7 +63,7 @@ fn answer(command: Command, open: &mut Open) -> String {
         Command::Snapshot(reply) => said(reply.send(Ok("link lo\n".to_owned())), "snapshot"),
         Command::Policies(reply) => said(reply.send(Ok(vec![samples::policy_summary()])), "policies"),
         Command::Policy(name, reply) if name == "slow" => {
-            open.push(reply);
+            open.policies.push(reply);
             "policy slow".to_owned()
         }
         Command::Policy(name, reply) if name == "missing" => {
@@ -93,6 +98,10 @@ fn answer(command: Command, open: &mut Open) -> String {
                 _ => Ok(Ok(samples::order())),
             };
             said(reply.send(answer), format!("order {}", signed.order))
+        }
+        Command::Alert(request, reply) if request.reason == "slow" => {
+            open.alerts.push(reply);
+            "alert slow".to_owned()
         }
         Command::Alert(request, reply) => {
             let answer = match request.reason.as_str() {
