@@ -39,8 +39,8 @@ complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "status" -d 'W
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "policy" -d 'The policies: what may be cut, what stays, for how long'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "plan" -d 'What a declaration would do now; changes nothing'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "declare" -d 'Declare an emergency and cut'
-complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "confirm" -d 'Say that you are still there, so that the cut stays until its end'
-complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "extend" -d 'Move the end of an emergency'
+complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "confirm" -d 'Say that you are still there, so that the cut stays until its end; what hooks declared is yours then'
+complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "extend" -d 'Move the end of an emergency; what hooks declared is yours then'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "approve" -d 'Approve what another person declared; the last approval that is needed cuts'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "reject" -d 'End a declaration that waits for approval; nothing is cut'
 complete -c portcullis -n "__fish_portcullis_needs_command" -f -a "review" -d 'What one person declared without the approval that the policy demands'
@@ -306,7 +306,7 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand order; and __fish_
 complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l state -d 'Whether there is something that the policy is for, or is not any more' -r -f -a "firing\t'There is something'
 resolved\t'There is not any more'"
 complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l reason -d 'Why, for the record' -r
-complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l incident -d 'A ticket, or what you call what you saw' -r
+complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l incident -d 'A ticket, or what you call what you saw: it tells several alerts of yours apart, which count once. Resolved without it, all of yours are' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -l for -d 'How long the emergency is to last; the policy\'s default where absent. Of several sources the shortest counts' -r
 complete -c portcullis -n "__fish_portcullis_using_subcommand alert" -s o -l output -d 'Text for people, or stable JSON: the objects of the API; an error is then an object on standard output too' -r -f -a "text\t'For people; may change'
 json\t'For programs; stable'"
@@ -492,8 +492,8 @@ complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fi
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "policy" -d 'The policies: what may be cut, what stays, for how long'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "plan" -d 'What a declaration would do now; changes nothing'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "declare" -d 'Declare an emergency and cut'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "confirm" -d 'Say that you are still there, so that the cut stays until its end'
-complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "extend" -d 'Move the end of an emergency'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "confirm" -d 'Say that you are still there, so that the cut stays until its end; what hooks declared is yours then'
+complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "extend" -d 'Move the end of an emergency; what hooks declared is yours then'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "approve" -d 'Approve what another person declared; the last approval that is needed cuts'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "reject" -d 'End a declaration that waits for approval; nothing is cut'
 complete -c portcullis -n "__fish_portcullis_using_subcommand help; and not __fish_seen_subcommand_from status policy plan declare confirm extend approve reject review revert order alert restore snapshot audit report doctor drill completions help" -f -a "review" -d 'What one person declared without the approval that the policy demands'

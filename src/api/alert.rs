@@ -25,7 +25,8 @@ pub struct AlertRequest {
     pub state: AlertState,
     /// Why: 1 to 500 characters.
     pub reason: String,
-    /// A ticket, or what the source calls it: 1 to 200 characters.
+    /// A ticket, or what the source calls what it sees: 1 to 200 characters. A source may raise several, and is one source all the
+    /// same; one that is resolved without it takes back all that the source has raised under the policy.
     #[serde(default)]
     pub incident: Option<String>,
     /// How long the emergency is to last, in milliseconds; the policy's default where absent. Of several sources the shortest counts.
@@ -43,7 +44,7 @@ pub enum AlertOutcome {
     Holding,
     /// An emergency under the policy stands that operators declared or took over: the alert counts for nothing.
     LeftToOperators,
-    /// The source has no alert under this policy any more; nothing else changed.
+    /// The source has no such alert any more; what other alerts hold they hold.
     Resolved,
     /// It was the last that held the emergency, which is put back.
     Ended,

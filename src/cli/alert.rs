@@ -22,7 +22,8 @@ pub(crate) struct Arguments {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// A ticket, or what you call what you saw
+    /// A ticket, or what you call what you saw: it tells several alerts of yours apart, which count once. Resolved without it, all of
+    /// yours are
     #[arg(long, value_name = "TEXT")]
     incident: Option<String>,
     /// How long the emergency is to last; the policy's default where absent. Of several sources the shortest counts

@@ -86,9 +86,9 @@ pub(crate) enum Command {
     Plan(plan::Arguments),
     /// Declare an emergency and cut
     Declare(declare::Arguments),
-    /// Say that you are still there, so that the cut stays until its end
+    /// Say that you are still there, so that the cut stays until its end; what hooks declared is yours then
     Confirm(emergency::Confirm),
-    /// Move the end of an emergency
+    /// Move the end of an emergency; what hooks declared is yours then
     Extend(emergency::Extend),
     /// Approve what another person declared; the last approval that is needed cuts
     Approve(approval::Approve),

@@ -7,9 +7,9 @@
 //!               └ lapses                       └ End, by whomever ──▶ cooling down ──▶ (nobody)
 //! ```
 //!
-//! A source is a user of this host, told by its uid; nothing that it says makes two of one. Before there is an emergency an
-//! alert counts for a while, and raising it again does not lengthen that. While one is held by alerts, each stays until
-//! its own source resolves it. After an emergency, whoever ended it, nobody's alert begins another for a while: one source
+//! A source is a user of this host, told by its uid; nothing that it says makes two of one. It may raise several alerts, for
+//! different incidents, and counts once for all of them. Before there is an emergency an alert counts for a while, and
+//! raising it again does not lengthen that. While one is held by alerts, each stays until its own source resolves it. After an emergency, whoever ended it, nobody's alert begins another for a while: one source
 //! alone could otherwise go on cutting past every deadline, by resolving before it and raising anew. Pure: it is told the time.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +25,8 @@ use super::names::{EmergencyId, PolicyName};
 pub const RATE_MAX: usize = 10;
 /// See there; in milliseconds.
 pub const RATE_MS: u64 = 60_000;
+/// Alerts that one source may have raised under one policy: whoever sees more has seen enough.
+pub const EACH_MAX: usize = 64;
 
 /// What a policy demands, in the numbers that count here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +46,14 @@ pub struct Stated {
     pub source: String,
     /// Why.
     pub reason: String,
-    /// The ticket, or what the source calls it.
+    /// The ticket, or what the source calls what it saw, by which it resolves it.
     pub incident: Option<String>,
     /// How long the emergency is to last, in milliseconds.
     pub duration_ms: Option<u64>,
 }
+
+/// The alerts of one source, by incident; what has none is under the empty name.
+type OfSource = BTreeMap<String, Raised>;
 
 /// An alert that is raised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,8 +66,8 @@ struct Raised {
 /// What stands under one policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Standing {
-    /// By uid: one source has one alert.
-    raised: BTreeMap<u32, Raised>,
+    /// By uid; of no source is there nothing.
+    raised: BTreeMap<u32, OfSource>,
     /// The emergency that these alerts hold.
     holds: Option<EmergencyId>,
     /// How long nothing begins after it, in milliseconds; kept here for whoever ends it without the policy.
@@ -84,7 +89,7 @@ pub struct Alerts {
 /// What came of raising.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Whether this source had not raised it yet.
+    /// Whether this source had not raised it yet, for this incident.
     pub is_new: bool,
     /// What follows.
     pub then: Then,
@@ -109,11 +114,11 @@ pub enum Then {
 /// What came of resolving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resolved {
-    /// This source had raised nothing.
+    /// This source had raised nothing of the kind.
     Nothing,
-    /// Its alert is gone; it was not the last, or held nothing.
+    /// What it resolved is gone; it was not the last, or held nothing.
     Gone,
-    /// Its alert was the last that held this emergency, which is to end.
+    /// What it resolved was the last that held this emergency, which is to end.
     Last(EmergencyId),
 }
 
@@ -129,6 +134,9 @@ pub enum Refusal {
     /// This source raises too many.
     #[error("this source has raised {RATE_MAX} alerts within {}", written_ms(RATE_MS))]
     TooOften,
+    /// This source has too many raised.
+    #[error("this source has raised {EACH_MAX} alerts under this policy, and resolved none of them")]
+    TooMany,
 }
 
 /// Alerts that wait for more sources, for whoever looks.
@@ -145,7 +153,11 @@ pub struct Waiting<'a> {
 impl Standing {
     fn drop_lapsed(&mut self, now: &Moment) {
         if self.holds.is_none() {
-            self.raised.retain(|_, raised| raised.counts.remaining_ms(now) > 0);
+            let counts = |raised: &Raised| raised.counts.remaining_ms(now) > 0;
+            self.raised
+                .values_mut()
+                .for_each(|all| all.retain(|_, raised| counts(raised)));
+            self.raised.retain(|_, all| !all.is_empty());
         }
     }
 
@@ -162,7 +174,7 @@ impl Standing {
     }
 
     fn first_lapses_ms(&self, now: &Moment) -> u64 {
-        let left = self.raised.values().map(|raised| raised.counts.remaining_ms(now));
+        let left = self.raised.values().map(|all| counts_for_ms(all, now));
         left.min().unwrap_or(0)
     }
 
@@ -173,6 +185,17 @@ impl Standing {
     fn is_nothing(&self, now: &Moment) -> bool {
         self.raised.is_empty() && self.holds.is_none() && self.cools_for_ms(now) == 0
     }
+}
+
+/// For how long a source counts.
+fn counts_for_ms(all: &OfSource, now: &Moment) -> u64 {
+    let left = all.values().map(|raised| raised.counts.remaining_ms(now));
+    left.max().unwrap_or(0)
+}
+
+/// As whom a source speaks.
+fn named(all: &OfSource) -> Option<&str> {
+    all.values().next().map(|raised| raised.stated.source.as_str())
 }
 
 impl Alerts {
@@ -194,10 +217,15 @@ impl Alerts {
             return Err(Refusal::Cooling { for_ms });
         }
         standing.drop_lapsed(now);
-        let is_new = !standing.raised.contains_key(&uid);
+        let all = standing.raised.entry(uid).or_default();
+        let incident = stated.incident.clone().unwrap_or_default();
+        let is_new = !all.contains_key(&incident);
+        if is_new && all.len() >= EACH_MAX {
+            return Err(Refusal::TooMany);
+        }
         if is_new {
             let counts = Deadline::after(now.clone(), demand.within_ms);
-            standing.raised.insert(uid, Raised { stated, counts });
+            all.insert(incident, Raised { stated, counts });
         }
         let then = standing.then(demand, now);
         if is_new || then == Then::Declare {
@@ -220,13 +248,21 @@ impl Alerts {
         }
     }
 
-    /// Drops the alert of a source, and no other.
-    pub fn resolve(&mut self, policy: &PolicyName, uid: u32) -> Resolved {
+    /// Drops the alert of a source for this incident, or all of that source where none is named, and no others.
+    pub fn resolve(&mut self, policy: &PolicyName, uid: u32, incident: Option<&str>) -> Resolved {
         let Some(standing) = self.policies.get_mut(policy) else {
             return Resolved::Nothing;
         };
-        if standing.raised.remove(&uid).is_none() {
+        let Some(all) = standing.raised.get_mut(&uid) else {
             return Resolved::Nothing;
+        };
+        let before = all.len();
+        all.retain(|of, _| incident.is_some_and(|incident| of != incident));
+        if all.len() == before {
+            return Resolved::Nothing;
+        }
+        if all.is_empty() {
+            standing.raised.remove(&uid);
         }
         match standing.holds {
             Some(id) if standing.raised.is_empty() => Resolved::Last(id),
@@ -313,24 +349,35 @@ impl Alerts {
     /// The sources whose alerts hold this emergency.
     pub fn holders(&self, id: EmergencyId) -> impl Iterator<Item = &str> {
         let standing = self.policies.values().filter(move |s| s.holds == Some(id));
-        standing.flat_map(|s| s.raised.values().map(|raised| raised.stated.source.as_str()))
+        standing.flat_map(|s| s.raised.values().filter_map(named))
     }
 
-    /// What the sources under this policy said, in the order of their uids.
+    /// The sources that raise this policy, in the order of their uids.
+    pub fn sources(&self, policy: &PolicyName) -> impl Iterator<Item = &str> {
+        let standing = self.policies.get(policy).into_iter();
+        standing.flat_map(|s| s.raised.values().filter_map(named))
+    }
+
+    /// What they said, in the same order.
     pub fn stated(&self, policy: &PolicyName) -> impl Iterator<Item = &Stated> {
         let standing = self.policies.get(policy).into_iter();
-        standing.flat_map(|s| s.raised.values().map(|raised| &raised.stated))
+        standing.flat_map(|s| {
+            s.raised
+                .values()
+                .flat_map(OfSource::values)
+                .map(|raised| &raised.stated)
+        })
     }
 
     /// The alerts that wait for more sources.
     pub fn waiting<'a>(&'a self, now: &'a Moment) -> impl Iterator<Item = Waiting<'a>> {
         self.policies.iter().filter_map(move |(policy, standing)| {
-            let counts = |raised: &&Raised| standing.holds.is_none() && raised.counts.remaining_ms(now) > 0;
-            let counting: Vec<&Raised> = standing.raised.values().filter(counts).collect();
+            let counts = |all: &&OfSource| standing.holds.is_none() && counts_for_ms(all, now) > 0;
+            let counting: Vec<&OfSource> = standing.raised.values().filter(counts).collect();
             Some(Waiting {
                 policy,
-                within_ms: counting.iter().map(|raised| raised.counts.remaining_ms(now)).min()?,
-                sources: counting.iter().map(|raised| raised.stated.source.as_str()).collect(),
+                within_ms: counting.iter().map(|all| counts_for_ms(all, now)).min()?,
+                sources: counting.iter().filter_map(|all| named(all)).collect(),
             })
         })
     }
@@ -339,7 +386,8 @@ impl Alerts {
     pub fn note(&mut self, now: &Moment) {
         for standing in self.policies.values_mut() {
             standing.drop_lapsed(now);
-            standing.raised.values_mut().for_each(|raised| raised.counts.note(now));
+            let all = standing.raised.values_mut().flat_map(OfSource::values_mut);
+            all.for_each(|raised| raised.counts.note(now));
             standing.cooling.iter_mut().for_each(|end| end.note(now));
         }
         self.policies.retain(|_, standing| !standing.is_nothing(now));

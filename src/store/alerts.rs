@@ -6,8 +6,8 @@ use super::journal::{encode, read};
 use crate::model::alert::Alerts;
 
 const ALERTS: &str = "alerts.json";
-/// Far more than all sources of all policies can say.
-const ALERTS_MAX_BYTES: u64 = 1 << 26;
+/// More than the sources of many policies can say, each of [`EACH_MAX`](crate::model::alert::EACH_MAX) incidents.
+const ALERTS_MAX_BYTES: u64 = 1 << 28;
 
 /// Makes the alerts durable; with none the file goes.
 ///

@@ -87,7 +87,7 @@ fn two_users_as_hooks_cut_and_the_last_to_resolve_ends_it() {
             let before = state(&host);
             let (first, rest) = sources().split_first().unwrap();
             let ask = |role: Role, policy: &str, state: &str| -> Answer {
-                let body = json!({ "policy": policy, "state": state, "reason": "a test" });
+                let body = json!({ "policy": policy, "state": state, "reason": "a test", "incident": "T-1" });
                 ask_as(role, &socket, &post("/v1/alerts", &body))
             };
             assert_eq!(ask(*first, "plain", "firing").status, 403);

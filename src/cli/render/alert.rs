@@ -18,7 +18,7 @@ pub(crate) fn alert(alert: &AlertView) -> String {
         (AlertOutcome::LeftToOperators, _) => {
             format!("an emergency under {policy} is in the hands of operators: the alert counts for nothing\n")
         }
-        (AlertOutcome::Resolved, _) => format!("no alert of yours is raised under {policy}\n"),
+        (AlertOutcome::Resolved, _) => format!("taken back under {policy}; what other alerts hold they hold\n"),
         (AlertOutcome::Ended, _) => format!("it was the last alert under {policy}: the emergency ended\n"),
     };
     if let Some(receipt) = &alert.receipt {

@@ -65,10 +65,7 @@ impl Controller {
 
     fn raise_alert(&mut self, asker: &Actor, request: &AlertRequest) -> Result<(Loaded, Then), ApiError> {
         let (loaded, hook, uid) = self.source(asker, &request.policy)?;
-        terms::text_within("reason", &request.reason, terms::REASON_MAX)?;
-        if let Some(incident) = &request.incident {
-            terms::text_within("incident", incident, INCIDENT_MAX)?;
-        }
+        refuse_form(request)?;
         terms::duration(&loaded.policy.limits, request.duration_ms)?;
         let name = loaded.policy.name.clone();
         if self.hooks.alerts.held(&name).is_none()
@@ -88,7 +85,8 @@ impl Controller {
         if taken.is_new
             && let Err(error) = self.keep_alert(asker, request, &name)
         {
-            self.hooks.alerts.resolve(&name, uid);
+            let incident = request.incident.as_deref().unwrap_or_default();
+            self.hooks.alerts.resolve(&name, uid, Some(incident));
             return Err(error);
         }
         Ok((loaded, taken.then))
@@ -145,11 +143,7 @@ impl Controller {
     }
 
     fn sources(&self, policy: &PolicyName) -> Vec<String> {
-        self.hooks
-            .alerts
-            .stated(policy)
-            .map(|stated| stated.source.clone())
-            .collect()
+        self.hooks.alerts.sources(policy).map(str::to_owned).collect()
     }
 
     /// What enough sources call for, as any declaration.
@@ -229,13 +223,13 @@ impl Controller {
     }
 
     fn resolve_alert(&mut self, asker: &Actor, request: &AlertRequest) -> Result<AlertView, ApiError> {
-        terms::text_within("reason", &request.reason, terms::REASON_MAX)?;
+        refuse_form(request)?;
         let known = asker.uid().zip(request.policy.parse::<PolicyName>().ok());
         let Some((uid, name)) = known else {
             return Err(self.source(asker, &request.policy).err().unwrap_or_else(nobody));
         };
         let held = self.hooks.alerts.held(&name);
-        let resolved = self.hooks.alerts.resolve(&name, uid);
+        let resolved = self.hooks.alerts.resolve(&name, uid, request.incident.as_deref());
         if resolved == Resolved::Nothing {
             self.source(asker, &request.policy)?;
             return Ok(self.view(&name, AlertOutcome::Resolved, held.or_else(|| self.stands_under(&name))));
@@ -367,6 +361,14 @@ fn demand(hook: &Hook) -> Demand {
     }
 }
 
+fn refuse_form(request: &AlertRequest) -> Result<(), ApiError> {
+    terms::text_within("reason", &request.reason, terms::REASON_MAX)?;
+    match &request.incident {
+        Some(incident) => terms::text_within("incident", incident, INCIDENT_MAX),
+        None => Ok(()),
+    }
+}
+
 /// What all of them say, as long as a reason may be.
 fn reason(stated: &[&Stated]) -> String {
     let one = |stated: &&Stated| {
@@ -389,6 +391,10 @@ fn refused(refusal: Refusal) -> ApiError {
         Refusal::TooOften => (
             Code::TooOften,
             "see what makes the hook raise and resolve it again and again",
+        ),
+        Refusal::TooMany => (
+            Code::TooOften,
+            "resolve those that are over; without an incident all of them are",
         ),
     };
     ApiError::new(code, refusal.to_string(), hint)

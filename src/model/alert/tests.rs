@@ -71,11 +71,11 @@ fn raising_again_neither_counts_twice_nor_lengthens_what_counts() {
 fn what_is_held_ends_with_the_last_who_raises_it_and_not_before() {
     let mut alerts = held();
     assert_eq!(raise(&mut alerts, 3, 500_000), Ok(Then::Hold(id(7))));
-    assert_eq!(alerts.resolve(&policy(), 1), Resolved::Gone);
-    assert_eq!(alerts.resolve(&policy(), 1), Resolved::Nothing);
+    assert_eq!(alerts.resolve(&policy(), 1, None), Resolved::Gone);
+    assert_eq!(alerts.resolve(&policy(), 1, None), Resolved::Nothing);
     assert_eq!(holders(&alerts), ["uid 2", "uid 3"]);
-    assert_eq!(alerts.resolve(&policy(), 2), Resolved::Gone);
-    assert_eq!(alerts.resolve(&policy(), 3), Resolved::Last(id(7)));
+    assert_eq!(alerts.resolve(&policy(), 2, None), Resolved::Gone);
+    assert_eq!(alerts.resolve(&policy(), 3, None), Resolved::Last(id(7)));
     assert!(alerts.end(&policy(), id(7), Some(900_000), &moment(600_000)));
     let cooling = |for_ms| Err(Refusal::Cooling { for_ms });
     assert_eq!(raise(&mut alerts, 1, 600_001), cooling(899_999));
@@ -86,7 +86,7 @@ fn what_is_held_ends_with_the_last_who_raises_it_and_not_before() {
 fn what_an_operator_took_over_no_alert_ends() {
     let mut alerts = held();
     assert_eq!(alerts.take_over(id(7)), ["uid 1", "uid 2"]);
-    assert_eq!(alerts.resolve(&policy(), 1), Resolved::Nothing);
+    assert_eq!(alerts.resolve(&policy(), 1, None), Resolved::Nothing);
     assert!(!alerts.hold_it(id(7)) && alerts.held(&policy()).is_none());
     // Its end cools down as any does; without the policy nobody knows for how long.
     assert!(!alerts.end(&policy(), id(7), None, &moment(1)));
@@ -132,14 +132,14 @@ fn one_source_raises_so_many_and_no_more_and_another_is_not_kept_out() {
     let mut alerts = Alerts::default();
     for at_ms in 0..10 {
         raise(&mut alerts, 1, at_ms).unwrap();
-        assert_eq!(alerts.resolve(&policy(), 1), Resolved::Gone);
+        assert_eq!(alerts.resolve(&policy(), 1, None), Resolved::Gone);
     }
     assert_eq!(raise(&mut alerts, 1, 59_999), Err(Refusal::TooOften));
     assert!(raise(&mut alerts, 2, 59_999).is_ok());
-    alerts.resolve(&policy(), 2);
+    alerts.resolve(&policy(), 2, None);
     assert!(raise(&mut alerts, 1, 60_000).is_ok());
     assert!(raise(&mut alerts, 1, 60_000).is_ok(), "what is raised is no new alert");
-    alerts.resolve(&policy(), 1);
+    alerts.resolve(&policy(), 1, None);
     assert_eq!(raise(&mut alerts, 1, 60_000), Err(Refusal::TooOften));
 }
 
@@ -178,11 +178,54 @@ fn the_disk_gives_back_what_it_took() {
     }
 }
 
+#[test]
+fn a_source_with_several_incidents_is_one_source_and_takes_back_each_by_its_name() {
+    let of = |incident: &str| Stated {
+        incident: Some(incident.to_owned()),
+        ..stated(1)
+    };
+    let mut alerts = Alerts::default();
+    for (at_ms, incident, is_new) in [(0, "a", true), (50_000, "b", true), (50_001, "b", false)] {
+        let taken = alerts.raise(&policy(), 1, of(incident), &TWO, &moment(at_ms)).unwrap();
+        assert!(matches!(taken.then, Then::Wait { more: 1, .. }));
+        assert_eq!(taken.is_new, is_new, "{incident}");
+    }
+    // The second is not over when the first is.
+    assert_eq!(raise(&mut alerts, 2, 109_999), Ok(Then::Declare));
+    alerts.hold(&policy(), id(7));
+    let joined = alerts.raise(&policy(), 1, of("c"), &TWO, &moment(110_000)).unwrap();
+    assert_eq!((joined.is_new, joined.then), (true, Then::Hold(id(7))));
+    assert_eq!(holders(&alerts), ["uid 1", "uid 2"]);
+    assert_eq!(alerts.resolve(&policy(), 1, Some("a")), Resolved::Nothing);
+    assert_eq!(alerts.resolve(&policy(), 2, None), Resolved::Gone);
+    assert_eq!(alerts.resolve(&policy(), 1, Some("b")), Resolved::Gone);
+    assert_eq!(holders(&alerts), ["uid 1"]);
+    let mut all_at_once = alerts.clone();
+    assert_eq!(alerts.resolve(&policy(), 1, Some("c")), Resolved::Last(id(7)));
+    assert_eq!(all_at_once.resolve(&policy(), 1, None), Resolved::Last(id(7)));
+}
+
+#[test]
+fn one_source_has_so_many_incidents_and_no_more() {
+    let mut alerts = held();
+    for number in 0..=EACH_MAX {
+        let of = Stated {
+            incident: Some(number.to_string()),
+            ..stated(3)
+        };
+        let at = moment(100_000 * (number as u64 + 1));
+        let taken = alerts.raise(&policy(), 3, of, &TWO, &at);
+        assert_eq!(taken.is_ok(), number < EACH_MAX, "{number}: {taken:?}");
+    }
+    assert_eq!(holders(&alerts).len(), 3);
+}
+
 /// What befalls the alerts.
 #[derive(Clone, Debug)]
 enum Deed {
-    Raise(u32),
-    Resolve(u32),
+    /// By whom, for which incident.
+    Raise(u32, Option<u8>),
+    Resolve(u32, Option<u8>),
     TakeOver,
     /// By a person, or the deadline.
     End,
@@ -191,8 +234,8 @@ enum Deed {
 
 fn deeds() -> impl Strategy<Value = Vec<(u64, Deed)>> {
     let deed = prop_oneof![
-        6 => (0_u32..4).prop_map(Deed::Raise),
-        2 => (0_u32..4).prop_map(Deed::Resolve),
+        6 => (0_u32..4, prop::option::of(0_u8..2)).prop_map(|(uid, incident)| Deed::Raise(uid, incident)),
+        2 => (0_u32..4, prop::option::of(0_u8..2)).prop_map(|(uid, incident)| Deed::Resolve(uid, incident)),
         1 => Just(Deed::TakeOver),
         1 => Just(Deed::End),
         1 => Just(Deed::Restart),
@@ -203,23 +246,24 @@ fn deeds() -> impl Strategy<Value = Vec<(u64, Deed)>> {
 /// What the laws are held against: everything that was ever raised, and when what was raised lost its weight.
 #[derive(Default)]
 struct Witness {
-    raised: Vec<(u32, u64)>,
-    void_before: BTreeMap<u32, u64>,
+    raised: Vec<(u32, Option<u8>, u64)>,
     cooling_until: u64,
 }
 
 impl Witness {
     /// So many different sources raised within the window and did not take it back.
     fn raising(&self, demand: &Demand, now: u64) -> usize {
-        let valid = |(uid, at): &&(u32, u64)| {
-            now - at < demand.within_ms && self.void_before.get(uid).is_none_or(|void| at >= void)
-        };
-        let sources: std::collections::BTreeSet<u32> = self.raised.iter().filter(valid).map(|(uid, _)| *uid).collect();
+        let valid = |(_, _, at): &&(u32, Option<u8>, u64)| now - at < demand.within_ms;
+        let sources: std::collections::BTreeSet<u32> = self.raised.iter().filter(valid).map(|(uid, ..)| *uid).collect();
         sources.len()
     }
 
-    fn void(&mut self, uids: impl IntoIterator<Item = u32>, now: u64) {
-        self.void_before.extend(uids.into_iter().map(|uid| (uid, now + 1)));
+    /// Of these sources this incident, or all of them, is taken back.
+    fn void(&mut self, uids: impl IntoIterator<Item = u32>, incident: Option<u8>, now: u64) {
+        for gone in uids {
+            let stays = |uid: u32, of: Option<u8>| uid != gone || (incident.is_some() && of != incident);
+            self.raised.retain(|(uid, of, at)| stays(*uid, *of) || *at > now);
+        }
     }
 }
 
@@ -239,13 +283,14 @@ proptest! {
                 .flat_map(|id| alerts.holders(id).map(str::to_owned).collect::<Vec<_>>())
                 .collect();
             match deed {
-                Deed::Raise(uid) => {
+                Deed::Raise(uid, incident) => {
+                    let said = Stated { incident: incident.map(|i| i.to_string()), ..stated(uid) };
                     let held = alerts.held(&policy());
-                    let taken = alerts.raise(&policy(), uid, stated(uid), &demand, &at);
+                    let taken = alerts.raise(&policy(), uid, said, &demand, &at);
                     prop_assert!(held.is_some() || now >= witness.cooling_until || taken.is_err());
                     let Ok(taken) = taken else { continue };
                     if taken.is_new {
-                        witness.raised.push((uid, now));
+                        witness.raised.push((uid, incident, now));
                         times.entry(uid).or_default().push(now);
                     }
                     prop_assert_eq!(held.is_some(), matches!(taken.then, Then::Hold(_)));
@@ -255,9 +300,10 @@ proptest! {
                         alerts.hold(&policy(), id(next));
                     }
                 }
-                Deed::Resolve(uid) => {
+                Deed::Resolve(uid, incident) => {
                     let own = format!("uid {uid}");
-                    match alerts.resolve(&policy(), uid) {
+                    let named = incident.map(|i| i.to_string());
+                    match alerts.resolve(&policy(), uid, named.as_deref()) {
                         Resolved::Last(ended) => {
                             prop_assert_eq!(&before, std::slice::from_ref(&own));
                             alerts.end(&policy(), ended, Some(demand.cool_down_ms), &at);
@@ -267,11 +313,11 @@ proptest! {
                             let after: Vec<String> = alerts.held(&policy()).into_iter()
                                 .flat_map(|id| alerts.holders(id).map(str::to_owned).collect::<Vec<_>>())
                                 .collect();
-                            let others: Vec<String> = before.into_iter().filter(|source| *source != own).collect();
-                            prop_assert_eq!(after, others, "one source took another's alert away");
+                            let of_others = |all: Vec<String>| all.into_iter().filter(|source| *source != own).collect::<Vec<_>>();
+                            prop_assert_eq!(of_others(after), of_others(before), "one source took another's alert away");
                         }
                     }
-                    witness.void([uid], now);
+                    witness.void([uid], incident, now);
                 }
                 Deed::TakeOver | Deed::End => {
                     let Some(held) = alerts.held(&policy()) else { continue };
@@ -281,8 +327,8 @@ proptest! {
                         alerts.end(&policy(), held, Some(demand.cool_down_ms), &at);
                         witness.cooling_until = now + demand.cool_down_ms;
                     }
-                    witness.void(0..4, now);
-                    prop_assert!((0..4).all(|uid| alerts.resolve(&policy(), uid) == Resolved::Nothing));
+                    witness.void(0..4, None, now);
+                    prop_assert!((0..4).all(|uid| alerts.resolve(&policy(), uid, None) == Resolved::Nothing));
                 }
                 Deed::Restart => {
                     alerts.note(&at);

@@ -163,7 +163,38 @@ fn one_source_is_one_whatever_it_says_and_however_often() {
         assert_eq!(answer.waits.unwrap().sources, 1);
     }
     nothing_is_cut(&bench);
-    assert_eq!(records(&mut controller), ["alert-raised"]);
+    assert_eq!(records(&mut controller), ["alert-raised"; 5]);
+}
+
+#[test]
+fn one_incident_that_is_over_ends_nothing_while_the_source_sees_another() {
+    let bench = Bench::idle();
+    let mut controller = start(&bench);
+    let mut say = |incident: Option<&str>, state| {
+        let request = AlertRequest {
+            incident: incident.map(str::to_owned),
+            ..request(1, "one", state)
+        };
+        let answer = ask_as(&mut controller, &source(1), |reply| Command::Alert(request, reply));
+        answer.unwrap().outcome
+    };
+    for incident in ["sshd 192.0.2.1", "sshd 192.0.2.2", "sshd 192.0.2.1"] {
+        assert_eq!(say(Some(incident), AlertState::Firing), AlertOutcome::Holding);
+    }
+    assert_eq!(
+        say(Some("sshd 192.0.2.1"), AlertState::Resolved),
+        AlertOutcome::Resolved
+    );
+    assert_ne!(bench.kernel.state(), bench.baseline);
+    assert_eq!(
+        say(Some("sshd 192.0.2.1"), AlertState::Resolved),
+        AlertOutcome::Resolved
+    );
+    assert_eq!(say(Some("sshd 192.0.2.2"), AlertState::Resolved), AlertOutcome::Ended);
+    nothing_is_cut(&bench);
+    let kinds = records(&mut controller);
+    let raised = kinds.iter().filter(|kind| *kind == "alert-raised").count();
+    assert_eq!(raised, 2, "{kinds:?}");
 }
 
 #[test]
