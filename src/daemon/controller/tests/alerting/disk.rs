@@ -5,10 +5,15 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 
 use super::super::proposing::records;
-use super::super::{Arc, Bench, DEFAULT_MS};
+use super::super::{Arc, Bench, Controller, DEFAULT_MS, Unsynced};
 use super::{fire, held, nothing_is_cut, resolve, start, start_on};
 use crate::api::alert::AlertOutcome;
+use crate::api::error::Code;
+use crate::daemon::policies::Policies;
+use crate::model::record::Actor;
+use crate::store::directory::StateDirectory;
 use crate::store::disk::{AfterFault, FaultyDisk};
+use crate::store::ratchet::Keeping;
 
 #[test]
 fn without_the_file_of_alerts_what_hooks_declared_ends_by_its_deadline_and_by_no_alert() {
@@ -89,4 +94,34 @@ fn no_failure_of_the_disk_keeps_the_last_alert_from_ending_it() {
     assert_eq!(resolve(&mut controller, 1, "two").outcome, AlertOutcome::Resolved);
     assert_eq!(resolve(&mut controller, 2, "two").outcome, AlertOutcome::Ended);
     nothing_is_cut(&bench);
+}
+
+#[test]
+fn whoever_ends_it_without_the_policies_leaves_the_cool_down() {
+    type Ends = fn(&Bench);
+    let ways: [(&str, Ends); 2] = [
+        ("the guardian", |bench| {
+            let mut guardian = bench.start_under(Policies::default(), Arc::new(Unsynced));
+            bench.clock.pass(DEFAULT_MS);
+            guardian.expire();
+        }),
+        ("a restore without the daemon", |bench| {
+            let directory = StateDirectory::open_on(bench.state(), Arc::new(Unsynced)).unwrap();
+            let (kernel, clock) = (Box::new(bench.kernel.clone()), Box::new(bench.clock.clone()));
+            let done = Controller::restore_offline(kernel, clock, directory, &Keeping::Memory, &Actor::Daemon);
+            assert_eq!(done.unwrap().receipts.len(), 1);
+        }),
+    ];
+    for (by, end) in ways {
+        let bench = Bench::idle();
+        let mut first = start(&bench);
+        held(&mut first);
+        drop(first);
+        end(&bench);
+        nothing_is_cut(&bench);
+        let mut next = start(&bench);
+        let refused = fire(&mut next, 1, "two").expect_err(by);
+        assert_eq!(refused.code, Code::CoolingDown, "{by}: {refused:?}");
+        nothing_is_cut(&bench);
+    }
 }
