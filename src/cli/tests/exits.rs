@@ -322,3 +322,33 @@ fn ending_everything_is_done_where_there_is_nothing_and_partial_where_residue_st
     let nobody = type_as(Person::default(), Path::new("/nonexistent"), &["revert", "--all"]);
     assert_eq!(nobody.exit, Exit::Unreachable, "{nobody:?}");
 }
+
+#[test]
+fn an_alert_is_done_once_it_is_taken_and_says_what_is_left() {
+    let left = AlertView {
+        receipt: Some(samples::stuck_receipt()),
+        ..samples::ended_alert()
+    };
+    let holed = AlertView {
+        emergency: samples::degraded().emergencies.pop(),
+        ..samples::holding_alert()
+    };
+    let cooling = ApiError::new(Code::CoolingDown, "it says so", "do this");
+    for (alert, number) in [
+        (Ok(samples::waiting_alert()), 0),
+        (Ok(samples::holding_alert()), 0),
+        (Ok(samples::ended_alert()), 0),
+        (Ok(left), 6),
+        (Ok(holed), 8),
+        (Err(cooling), 5),
+    ] {
+        let daemon = Daemon::start(Answers {
+            alert: alert.clone(),
+            ..Answers::default()
+        });
+        let socket = daemon.socket.with_file_name("hook.sock");
+        let line = ["alert", "isolate-host", "--state", "firing", "--reason", "r"];
+        let outcome = type_as(Person::default(), &socket, &line);
+        assert_eq!(outcome.exit.number(), number, "{alert:?}: {outcome:?}");
+    }
+}
