@@ -149,12 +149,12 @@ fn put_back(now: &Snapshot, lost: &Lost, additive: Vec<Step>) -> Restoration {
     let coming_up = quick::set(&mut work, lost);
     work.links(lost);
     addresses::unmake(&mut work, lost);
-    routes::unmake(&mut work, lost, now);
     addresses::put_back(&mut work, lost);
     nexthops::put_back(&mut work, lost);
     let deferred = routes::put_back(&mut work, lost);
     work.neighbours(lost);
     work.sysctls(lost);
+    routes::unmake(&mut work, lost);
     let waits = work.unsettled(lost);
     effect::settle_on(&mut work.state, |l| l.carrier.0 || lost.had_carrier(l));
     if !deferred.is_empty() {

@@ -42,17 +42,19 @@ impl Rest {
     }
 }
 
-/// Takes away the routes that the kernel made of addresses when links came up, and that somebody had removed before the cut:
-/// clients of DHCP do, to give the link a metric of their own.
-pub(super) fn unmake(work: &mut Work, lost: &Lost, now: &Snapshot) {
+/// Takes away the connected routes that the kernel made of addresses when links came up, and that somebody had removed before
+/// the cut: clients of DHCP do, to give the link a metric of their own.
+pub(super) fn unmake(work: &mut Work, lost: &Lost) {
+    let now = &work.state;
     let made = now.routes.iter().filter(|r| is_made_by_raising(r, lost, now));
     let deletes: Vec<Change> = made.map(|r| Change::Delete(Object::Route(r.clone()))).collect();
     work.stage("remove routes of addresses that were not there", deletes);
 }
 
-/// Whether the kernel made this route of an address because a cut's link came up again, or got its carrier back from one that did.
+/// Whether the kernel made this connected route because a cut's link came up again, or got its carrier back from one that did.
 pub(super) fn is_made_by_raising(route: &Route, lost: &Lost, now: &Snapshot) -> bool {
-    let Some(index) = route.link.filter(|_| route.protocol == Route::PROTOCOL_KERNEL) else {
+    let is_connected = route.protocol == Route::PROTOCOL_KERNEL && route.kind == Route::UNICAST;
+    let Some(index) = route.link.filter(|_| is_connected) else {
         return false;
     };
     // Of a link without carrier, or an address in detection, the kernel had not made all; of moving routes not all were read.
