@@ -16,6 +16,7 @@ mod around;
 mod carriers;
 mod flood;
 mod foreign;
+mod generated;
 mod host;
 mod legs;
 mod life;

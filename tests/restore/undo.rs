@@ -36,7 +36,7 @@ fn comes_back(world: World, policies: &[Policy]) {
 
 /// Only what the plan had named may have come back otherwise.
 #[track_caller]
-fn assert_nothing_else(name: &str, plan: &Value, receipt: &Value) {
+pub fn assert_nothing_else(name: &str, plan: &Value, receipt: &Value) {
     let none = Vec::<String>::new();
     assert_eq!(lines(&receipt["conflicts"]), none, "{name}: {receipt:#}");
     assert_eq!(lines(&receipt["kept_foreign_changes"]), none, "{name}: {receipt:#}");

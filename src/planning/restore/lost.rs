@@ -46,6 +46,7 @@ impl Lost {
             raised: raised(&target, &bottom),
             target,
         };
+        lost.take_next_hops_of_carriers(&mut bottom);
         let needs_held = |object: &Object| links_of(object).iter().any(|index| held.contains(index));
         let mut later = Vec::new();
         for difference in diff(&lost.target, &bottom) {
@@ -61,6 +62,37 @@ impl Lost {
             lost.leave_for_later(&object);
         }
         lost
+    }
+
+    /// A link that stands on one that is set down loses its carrier, and the kernel throws its next hops out, with all that hangs
+    /// on them (`nh_netdev_event()` in `net/ipv4/nexthop.c`), when it tells of that.
+    fn take_next_hops_of_carriers(&self, bottom: &mut Snapshot) {
+        let goes = |index: u32| !self.raised.contains(&index) && self.takes_carrier(index);
+        let dead: Vec<_> = bottom
+            .nexthops
+            .iter()
+            .filter(|n| n.link.is_some_and(goes))
+            .cloned()
+            .collect();
+        for nexthop in dead {
+            let gone = effect::apply(bottom, &Change::Delete(Object::Nexthop(nexthop)));
+            debug_assert!(gone.is_ok(), "{gone:?}");
+        }
+    }
+
+    /// Whether the ended cuts set down what gave this link its carrier: its lower device, or every port that had one.
+    fn takes_carrier(&self, index: u32) -> bool {
+        let Some(link) = self.target.link(index).filter(|l| l.up && l.carrier.0) else {
+            return false;
+        };
+        let mut ports = self
+            .target
+            .links
+            .iter()
+            .filter(|l| l.master == Some(index) && l.up && l.carrier.0)
+            .peekable();
+        let by_ports = ports.peek().is_some() && ports.all(|port| self.raised.contains(&port.index));
+        link.lower.is_some_and(|lower| self.raised.contains(&lower)) || by_ports
     }
 
     /// The sysctls of links by the names that these have now: a rename carries them along. Says whether any was renamed.
