@@ -78,6 +78,10 @@ fn revert_all(request: RevertRequest, context: &mut Context<'_, '_>) -> Result<E
     let (mut objects, mut texts) = (Vec::new(), Vec::new());
     for emergency in listed.iter().filter(|e| in_being(e)) {
         let path = format!("/v1/emergencies/{}/revert", encode(&emergency.id));
+        // What is not stuck has no residue to accept, and is to end all the same.
+        let request = RevertRequest {
+            accept_residue: request.accept_residue && emergency.state == EmergencyState::Stuck,
+        };
         match context.client.ask::<ReceiptView>(post(path, &request)) {
             Ok(answer) => {
                 texts.push(render::receipt::receipt(&answer.value));

@@ -324,6 +324,23 @@ fn ending_everything_is_done_where_there_is_nothing_and_partial_where_residue_st
 }
 
 #[test]
+fn of_all_that_end_residue_is_accepted_of_those_alone_that_are_stuck() {
+    let one = |id: &str, state| EmergencyView {
+        id: id.to_owned(),
+        state,
+        ..samples::emergency()
+    };
+    let daemon = Daemon::start(Answers {
+        emergencies: vec![one("a", EmergencyState::Stuck), one("b", EmergencyState::InForce)],
+        ..Answers::default()
+    });
+    script(&daemon, &["revert", "--all", "--accept-residue"]);
+    let heard = daemon.heard();
+    let reverts: Vec<&String> = heard.iter().filter(|line| line.starts_with("revert")).collect();
+    assert_eq!(reverts, ["revert a accepting", "revert b"], "{heard:#?}");
+}
+
+#[test]
 fn an_alert_is_done_once_it_is_taken_and_says_what_is_left() {
     let left = AlertView {
         receipt: Some(samples::stuck_receipt()),

@@ -153,7 +153,10 @@ fn answer(answers: &Answers, command: Command) -> String {
         }
         Command::Approve(id, plan, reply) => said(reply.send(a.declared), &format!("approve {id} {plan}")),
         Command::Reject(id, reason, reply) => said(reply.send(a.declared), &format!("reject {id} {reason}")),
-        Command::Revert(id, _, reply) => said(reply.send(Ok(a.receipt)), &format!("revert {id}")),
+        Command::Revert(id, how, reply) => {
+            let accepts = if how.accept_residue { " accepting" } else { "" };
+            said(reply.send(Ok(a.receipt)), &format!("revert {id}{accepts}"))
+        }
         Command::NewOrder(new, reply) => said(reply.send(Ok(samples::order_draft())), &format!("{new:?}")),
         Command::Order(signed, reply) => said(reply.send(Ok(a.order)), &format!("{signed:?}")),
         Command::Alert(request, reply) => said(reply.send(a.alert), &format!("{request:?}")),

@@ -288,6 +288,7 @@ impl Controller {
         let mut ended = self.ended_cuts();
         ended.push(cut.clone());
         let mut attempts = 0..RESTORE_ATTEMPTS;
+        let mut carrier_seen = false;
         let mut read = self.uptime();
         let mut raised = read;
         // After gate and seal all was open before, and the deadlines of others wait for the proof.
@@ -312,8 +313,11 @@ impl Controller {
                 continue;
             }
             if self.has_waited_for(&restoration.carriers, id, raised)? {
-                // With a carrier the kernel throws out next hops that it had taken, however many attempts are over by then.
-                attempts.start = attempts.start.min(RESTORE_ATTEMPTS - 1);
+                // With a carrier the kernel throws out next hops that it had taken, however many attempts are over by then: once
+                // there is one more, whatever goes on with other links.
+                if !std::mem::replace(&mut carrier_seen, true) {
+                    attempts.start = attempts.start.min(RESTORE_ATTEMPTS - 1);
+                }
                 seen = self.look_patiently()?;
                 read = self.uptime();
                 continue;
